@@ -1,0 +1,63 @@
+# The commands of the project. `make demo` and `make test` need Rust, Node.js and a Debian-like system, nothing else.
+# Recipes print nothing of their own on stdout: `make -s demo ARGS='--once --json'` gives JSON lines only.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test ui fmt lint doc deny ci sweep-data
+
+BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
+UI := crates/web/ui
+# Everything the bundle is made of; changing one of them rebuilds it.
+UI_SOURCES := $(shell find $(UI) \( -name node_modules -o -name dist \) -prune -o -type f -print 2>/dev/null)
+# Real files for sweep-data.
+DATA ?= ../shared/data
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: ui ## build and run the node with a demonstration hospital; ARGS='--once --json' are passed on
+	@cargo build --workspace --bins
+	@$(BUILT)/dokuei demo $(ARGS)
+
+test: ## install what the tests need, then run every test on both databases
+	@.ci/install
+	@$(MAKE) --no-print-directory ui
+	@.ci/with-postgres .ci/test
+
+# The node builds and serves its pages without the bundle, so a machine without Node.js only gets a message.
+ifeq ($(wildcard $(UI)/package-lock.json),)
+ui: ## build the front end's bundle
+	@echo "ui: no $(UI)/package-lock.json, nothing to build" >&2
+else ifeq ($(shell command -v npm),)
+ui:
+	@echo "ui: npm is missing, the node will run without the front end's bundle" >&2
+else
+ui: $(UI)/node_modules/.built
+endif
+
+# Stamps stand in node_modules, because all of dist goes into the binary.
+$(UI)/node_modules/.installed: $(UI)/package-lock.json $(UI)/package.json
+	@cd $(UI) && npm ci --no-audit --no-fund --loglevel=error >&2
+	@mkdir -p $(@D) && touch $@
+
+$(UI)/node_modules/.built: $(UI)/node_modules/.installed $(UI_SOURCES)
+	@cd $(UI) && npm run --silent build >&2
+	@mkdir -p $(@D) && touch $@
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## clippy as the gate runs it
+	cargo clippy --workspace --all-targets -- -D warnings
+
+doc: ## the documentation as the gate builds it
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+deny: ## licences, advisories and banned crates of the lock file
+	.ci/install deny
+	cargo deny --all-features check
+
+ci: ## the whole gate
+	.ci/run
+
+sweep-data: ## send every file below DATA=dir through a node and compare what comes out
+	DOKUEI_DATA_DIR="$(abspath $(DATA))" cargo nextest run -p dokuei --run-ignored all -E 'test(whole_data_folder)'

@@ -1,0 +1,1 @@
+//! dokuei-archive

@@ -1,0 +1,120 @@
+//! How (0008,0005) itself is read and written.
+
+use dokuei_charset::{SpecificCharacterSet, UnknownTerm};
+
+use crate::declared;
+
+#[test]
+fn every_defined_term_reads_its_own_set_and_is_written_as_it_was() {
+    // One code of each single-byte set, and the character it has there.
+    for (number, byte, character) in [
+        (100, 0xE9, 'é'),
+        (101, 0xB1, 'ą'),
+        (109, 0xA1, 'Ħ'),
+        (110, 0xA2, 'ĸ'),
+        (126, 0xE1, 'α'),
+        (127, 0xC7, 'ا'),
+        (138, 0xE0, 'א'),
+        (144, 0xB0, 'А'),
+        (148, 0xFD, 'ı'),
+        (166, 0xA1, 'ก'),
+        (203, 0xA4, '€'),
+        (13, 0xB1, 'ｱ'),
+    ] {
+        for terms in [format!("ISO_IR {number}"), format!("ISO 2022 IR {number}")] {
+            let set = declared(&terms);
+            assert_eq!(set.defined_terms(), terms);
+            let decoded = set.decode_text(&[byte]);
+            assert_eq!(decoded.value, character.to_string(), "{terms}");
+            assert!(!decoded.repaired, "{terms}");
+            assert_eq!(set.encode_text(&character.to_string()).unwrap(), [byte]);
+        }
+        // The same set as an extension of the default repertoire: designated, then used.
+        let set = declared(&format!("\\ISO 2022 IR {number}"));
+        let encoded = set.encode_text(&character.to_string()).unwrap();
+        assert_eq!((encoded.len(), encoded[0], encoded[3]), (4, 0x1B, byte));
+        assert_eq!(set.decode_text(&encoded).value, character.to_string());
+    }
+    for (number, character) in [(87, '亜'), (159, '丂'), (149, '가'), (58, '啊')] {
+        let terms = format!("\\ISO 2022 IR {number}");
+        let set = declared(&terms);
+        assert_eq!(set.defined_terms(), terms);
+        let encoded = set.encode_text(&character.to_string()).unwrap();
+        assert_eq!(set.decode_text(&encoded).value, character.to_string());
+    }
+    for terms in ["ISO_IR 192", "GB18030", "GBK"] {
+        let set = declared(terms);
+        assert_eq!(set.defined_terms(), terms);
+        let encoded = set.encode_text("中").unwrap();
+        assert_eq!(set.decode_text(&encoded).value, "中");
+    }
+}
+
+#[test]
+fn absent_or_empty_is_the_default_repertoire() {
+    for raw in ["", "  ", "\0"] {
+        assert_eq!(declared(raw), SpecificCharacterSet::default());
+    }
+    assert_eq!(SpecificCharacterSet::default().defined_terms(), "");
+    assert_eq!(declared("ISO 2022 IR 6"), SpecificCharacterSet::default());
+    assert_eq!(declared("ISO_IR 192 "), SpecificCharacterSet::utf8());
+}
+
+#[test]
+fn an_empty_first_value_is_the_default_repertoire() {
+    let explicit = declared("ISO 2022 IR 6\\ISO 2022 IR 87");
+    let empty = declared(" \\ISO 2022 IR 87 ");
+    assert_eq!(explicit, empty);
+    assert_eq!(empty.defined_terms(), "\\ISO 2022 IR 87");
+}
+
+#[test]
+fn misspellings_that_leave_no_doubt_are_understood_and_flagged() {
+    for (written, meant) in [
+        ("ISO IR 100", "ISO_IR 100"),
+        ("ISO-IR 192", "ISO_IR 192"),
+        ("iso_ir 192", "ISO_IR 192"),
+        ("ISO_IR192", "ISO_IR 192"),
+        ("UTF-8", "ISO_IR 192"),
+        ("\\ISO_IR 192", "ISO_IR 192"),
+        ("ISO_IR 6", ""),
+        ("ISO 2022 IR 87", "\\ISO 2022 IR 87"),
+        ("\\ISO_IR 87", "\\ISO 2022 IR 87"),
+        ("ISO 2022-IR 100", "ISO 2022 IR 100"),
+        ("ISO_IR 13\\ISO 2022 IR 87", "ISO 2022 IR 13\\ISO 2022 IR 87"),
+        ("ISO_IR 13\\ISO_IR 87", "ISO 2022 IR 13\\ISO 2022 IR 87"),
+        ("\\ISO 2022 IR 87\\ISO 2022 IR 87", "\\ISO 2022 IR 87"),
+        ("ISO_IR 100\\", "ISO_IR 100"),
+        ("\\ISO 2022 58", "\\ISO 2022 IR 58"),
+        ("ISO 2022 GBK", "GBK"),
+    ] {
+        let set = SpecificCharacterSet::parse(written.as_bytes()).expect(written);
+        assert!(set.is_repaired(), "{written}");
+        assert_eq!(set.defined_terms(), meant, "{written}");
+        assert_eq!(set, declared(meant), "{written}");
+        let (lossy, repaired) = SpecificCharacterSet::parse_lossy(written.as_bytes());
+        assert_eq!((lossy, repaired), (set, true));
+    }
+}
+
+#[test]
+fn unknown_terms_are_named_or_passed_over() {
+    let error = SpecificCharacterSet::parse(b"ISO 2022 IR 6\\ISO_IR 999\\NONSENSE").unwrap_err();
+    assert_eq!(error, UnknownTerm { term: "ISO_IR 999".to_owned(), index: 1 });
+    assert!(error.to_string().contains("value 2"), "{error}");
+
+    let (set, repaired) = SpecificCharacterSet::parse_lossy(b"NONSENSE\\ISO 2022 IR 87");
+    assert!(repaired && set.is_repaired());
+    assert_eq!(set, declared("\\ISO 2022 IR 87"));
+    let (set, repaired) = SpecificCharacterSet::parse_lossy(b"\xFF\x1B\n");
+    assert!(repaired);
+    assert_eq!(set, SpecificCharacterSet::default());
+    assert!(!SpecificCharacterSet::parse_lossy(b"ISO_IR 100").1);
+}
+
+#[test]
+fn the_message_about_a_term_is_short_and_printable() {
+    let error = SpecificCharacterSet::parse(&[b'\n'; 100_000]).unwrap_err();
+    assert!(error.to_string().chars().all(|character| !character.is_control()));
+    assert!(error.to_string().len() < 512);
+}

@@ -1,0 +1,156 @@
+//! Attribute tags (PS3.6), as far as this crate names them.
+
+use std::fmt;
+
+/// A data element tag: group and element number (PS3.5 7.1). Orders as data sets do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(pub u16, pub u16);
+
+impl Tag {
+    pub const fn group(self) -> u16 {
+        self.0
+    }
+
+    pub const fn element(self) -> u16 {
+        self.1
+    }
+
+    /// Pixel Data and its float siblings (PS3.3 C.7.6.3, C.7.6.24, C.7.6.25): what a header ends at.
+    pub const fn is_pixel_data(self) -> bool {
+        self.0 == 0x7fe0 && matches!(self.1, 0x0008..=0x0010)
+    }
+
+    /// Item and delimitation tags (PS3.5 7.5), which have no VR in any transfer syntax.
+    pub(crate) const fn is_delimiter(self) -> bool {
+        self.0 == 0xfffe && matches!(self.1, 0xe000 | 0xe00d | 0xe0dd)
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({:04X},{:04X})", self.0, self.1)
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+macro_rules! tags {
+    ($($name:ident = $group:literal, $element:literal;)*) => {
+        $(pub const $name: Tag = Tag($group, $element);)*
+    };
+}
+
+tags! {
+    FILE_META_GROUP_LENGTH = 0x0002, 0x0000;
+    FILE_META_VERSION = 0x0002, 0x0001;
+    MEDIA_STORAGE_SOP_CLASS_UID = 0x0002, 0x0002;
+    MEDIA_STORAGE_SOP_INSTANCE_UID = 0x0002, 0x0003;
+    TRANSFER_SYNTAX_UID = 0x0002, 0x0010;
+    IMPLEMENTATION_CLASS_UID = 0x0002, 0x0012;
+    IMPLEMENTATION_VERSION_NAME = 0x0002, 0x0013;
+    SOURCE_AE_TITLE = 0x0002, 0x0016;
+    PRIVATE_INFORMATION_CREATOR_UID = 0x0002, 0x0100;
+    PRIVATE_INFORMATION = 0x0002, 0x0102;
+
+    SPECIFIC_CHARACTER_SET = 0x0008, 0x0005;
+    INSTANCE_CREATION_DATE = 0x0008, 0x0012;
+    INSTANCE_CREATION_TIME = 0x0008, 0x0013;
+    SOP_CLASS_UID = 0x0008, 0x0016;
+    SOP_INSTANCE_UID = 0x0008, 0x0018;
+    STUDY_DATE = 0x0008, 0x0020;
+    CONTENT_DATE = 0x0008, 0x0023;
+    ACQUISITION_DATE_TIME = 0x0008, 0x002a;
+    STUDY_TIME = 0x0008, 0x0030;
+    CONTENT_TIME = 0x0008, 0x0033;
+    ACCESSION_NUMBER = 0x0008, 0x0050;
+    MODALITY = 0x0008, 0x0060;
+    CONVERSION_TYPE = 0x0008, 0x0064;
+    MANUFACTURER = 0x0008, 0x0070;
+    INSTITUTION_NAME = 0x0008, 0x0080;
+    REFERRING_PHYSICIAN_NAME = 0x0008, 0x0090;
+    CODE_VALUE = 0x0008, 0x0100;
+    CODING_SCHEME_DESIGNATOR = 0x0008, 0x0102;
+    CODE_MEANING = 0x0008, 0x0104;
+    MAPPING_RESOURCE = 0x0008, 0x0105;
+    STUDY_DESCRIPTION = 0x0008, 0x1030;
+    SERIES_DESCRIPTION = 0x0008, 0x103e;
+    MANUFACTURER_MODEL_NAME = 0x0008, 0x1090;
+    REFERENCED_STUDY_SEQUENCE = 0x0008, 0x1110;
+    REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE = 0x0008, 0x1111;
+    REFERENCED_SERIES_SEQUENCE = 0x0008, 0x1115;
+    REFERENCED_SOP_CLASS_UID = 0x0008, 0x1150;
+    REFERENCED_SOP_INSTANCE_UID = 0x0008, 0x1155;
+    REFERENCED_SOP_SEQUENCE = 0x0008, 0x1199;
+
+    PATIENT_NAME = 0x0010, 0x0010;
+    PATIENT_ID = 0x0010, 0x0020;
+    ISSUER_OF_PATIENT_ID = 0x0010, 0x0021;
+    ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE = 0x0010, 0x0024;
+    PATIENT_BIRTH_DATE = 0x0010, 0x0030;
+    PATIENT_SEX = 0x0010, 0x0040;
+
+    BODY_PART_EXAMINED = 0x0018, 0x0015;
+    SOFTWARE_VERSIONS = 0x0018, 0x1020;
+
+    STUDY_INSTANCE_UID = 0x0020, 0x000d;
+    SERIES_INSTANCE_UID = 0x0020, 0x000e;
+    STUDY_ID = 0x0020, 0x0010;
+    SERIES_NUMBER = 0x0020, 0x0011;
+    INSTANCE_NUMBER = 0x0020, 0x0013;
+    IMAGE_POSITION_PATIENT = 0x0020, 0x0032;
+    IMAGE_ORIENTATION_PATIENT = 0x0020, 0x0037;
+
+    NUMBER_OF_FRAMES = 0x0028, 0x0008;
+    ROWS = 0x0028, 0x0010;
+    COLUMNS = 0x0028, 0x0011;
+    BURNED_IN_ANNOTATION = 0x0028, 0x0301;
+    WINDOW_CENTER = 0x0028, 0x1050;
+    WINDOW_WIDTH = 0x0028, 0x1051;
+
+    REQUESTED_PROCEDURE_DESCRIPTION = 0x0032, 0x1060;
+    REQUESTED_PROCEDURE_CODE_SEQUENCE = 0x0032, 0x1064;
+
+    UNIVERSAL_ENTITY_ID = 0x0040, 0x0032;
+    UNIVERSAL_ENTITY_ID_TYPE = 0x0040, 0x0033;
+    REQUESTED_PROCEDURE_ID = 0x0040, 0x1001;
+    PLACER_ORDER_NUMBER = 0x0040, 0x2016;
+    FILLER_ORDER_NUMBER = 0x0040, 0x2017;
+    RELATIONSHIP_TYPE = 0x0040, 0xa010;
+    VERIFYING_ORGANIZATION = 0x0040, 0xa027;
+    VERIFICATION_DATE_TIME = 0x0040, 0xa030;
+    VALUE_TYPE = 0x0040, 0xa040;
+    CONCEPT_NAME_CODE_SEQUENCE = 0x0040, 0xa043;
+    CONTINUITY_OF_CONTENT = 0x0040, 0xa050;
+    VERIFYING_OBSERVER_SEQUENCE = 0x0040, 0xa073;
+    VERIFYING_OBSERVER_NAME = 0x0040, 0xa075;
+    VERIFYING_OBSERVER_IDENTIFICATION_CODE_SEQUENCE = 0x0040, 0xa088;
+    UID = 0x0040, 0xa124;
+    PERSON_NAME = 0x0040, 0xa123;
+    TEXT_VALUE = 0x0040, 0xa160;
+    CONCEPT_CODE_SEQUENCE = 0x0040, 0xa168;
+    PREDECESSOR_DOCUMENTS_SEQUENCE = 0x0040, 0xa360;
+    REFERENCED_REQUEST_SEQUENCE = 0x0040, 0xa370;
+    PERFORMED_PROCEDURE_CODE_SEQUENCE = 0x0040, 0xa372;
+    CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE = 0x0040, 0xa375;
+    COMPLETION_FLAG = 0x0040, 0xa491;
+    VERIFICATION_FLAG = 0x0040, 0xa493;
+    PRELIMINARY_FLAG = 0x0040, 0xa496;
+    CONTENT_TEMPLATE_SEQUENCE = 0x0040, 0xa504;
+    CONTENT_SEQUENCE = 0x0040, 0xa730;
+    TEMPLATE_IDENTIFIER = 0x0040, 0xdb00;
+
+    DOCUMENT_TITLE = 0x0042, 0x0010;
+    ENCAPSULATED_DOCUMENT = 0x0042, 0x0011;
+    MIME_TYPE_OF_ENCAPSULATED_DOCUMENT = 0x0042, 0x0012;
+    SOURCE_INSTANCE_SEQUENCE = 0x0042, 0x0013;
+    ENCAPSULATED_DOCUMENT_LENGTH = 0x0042, 0x0015;
+
+    PIXEL_DATA = 0x7fe0, 0x0010;
+    ITEM = 0xfffe, 0xe000;
+    ITEM_DELIMITATION = 0xfffe, 0xe00d;
+    SEQUENCE_DELIMITATION = 0xfffe, 0xe0dd;
+}

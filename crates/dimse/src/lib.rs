@@ -1,0 +1,45 @@
+//! The DICOM message service (PS3.7) on the upper layer protocol over TCP (PS3.8): associations, command sets, and the streaming of data sets.
+//!
+//! * [`acceptor`]: the server side. It negotiates, hands each C-STORE to a [`StoreService`] as the bytes arrive, and answers.
+//! * [`requestor`]: the client side: [`Association`] for C-ECHO and C-STORE, [`send_objects`] for many objects at once.
+//! * [`command`], [`status`]: what a message says, for every C-* and N-* operation.
+//! * [`policy`]: which presentation contexts are accepted, and with which transfer syntax.
+//!
+//! What it is not: it knows no study, no patient and no file of ours. It never looks into a data set and never changes a byte of one. It keeps
+//! no more than one read buffer of an object in memory. dicom-ul appears only here, and here only for the association PDUs: its P-DATA
+//! readers copy byte by byte or collect whole objects.
+//!
+//! What a peer sends is bounded in length, count and time, and what is wrong with it has a name ([`ProtocolError`]) and a reason on the wire.
+//!
+//! To add a service: its operations go into a file of `acceptor/` beside `store.rs`, with a handler trait in `acceptor/handlers.rs` and one arm in
+//! `acceptor/dispatch.rs`; its SOP classes are accepted by a [`ContextPolicy`]. The command sets already have the fields.
+
+pub mod acceptor;
+pub mod command;
+mod association_pdu;
+mod fault;
+pub mod policy;
+pub mod reason;
+pub mod requestor;
+pub mod status;
+mod wire;
+
+pub use acceptor::{
+    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, BoundServer, Decision, EndCause, Handlers, Observer,
+    ObjectInFlight, Server, ServerConfig, Stop, StoreRequest, StoreService, StoreSink, UserIdentity,
+};
+pub use fault::{ProtocolError, Waiting};
+pub use policy::{ContextPolicy, ContextRejection, StoragePolicy};
+pub use reason::{Abort, Rejection};
+pub use requestor::{
+    Association, AssociationError, DataSetSource, NegotiatedContext, OutgoingObject, Part10Error, Part10File, ProposedContext, RequestOptions,
+    RequestorTimeouts, SendOutcome, SendReport, StoreOperation, Target, send_objects,
+};
+pub use status::{Status, StatusClass};
+
+/// Our Implementation Class UID (PS3.7 D.3.3.2): a UUID of this project, fixed forever, under the UUID root (PS3.5 B.2).
+pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.39525999223032221808050762612194371245";
+/// Our Implementation Version Name (PS3.7 D.3.3.2).
+pub const IMPLEMENTATION_VERSION_NAME: &str = "DOKUEI_0_1";
+/// The DICOM application context (PS3.7 A.2.1), the only one there is.
+pub const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";

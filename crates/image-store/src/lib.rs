@@ -1,0 +1,1 @@
+//! dokuei-image-store
