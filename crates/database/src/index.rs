@@ -2,7 +2,8 @@
 
 use dokuei_domain::{
     FacilityId, InstanceId, PatientPk, PersonName, SeriesPk, SeriesUid, SopClassUid, SopInstanceUid, StudyPk, StudyUid, Timestamp,
-    TransferSyntaxUid, facts::InstanceFacts, facts::PatientFacts, patient::PatientIdentity,
+    TransferSyntaxUid, facts::InstanceFacts, facts::PatientFacts,
+    patient::{FacilityIssuer, PatientIdentity},
 };
 
 use crate::{
@@ -173,6 +174,8 @@ statements! {
     PATIENT_INSERT = "INSERT INTO patients (id, facility_id, issuer, patient_id, provisional_study_uid, provisional_reason, name_alphabetic, \
                       name_ideographic, name_phonetic, birth_date, sex, charset_repaired, created_at) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING";
+    REPORT_FILE_KNOWN = "SELECT COUNT(*) AS known FROM report_files WHERE sop_instance_uid = $1";
+    FACILITY_ENSURE = "INSERT INTO facilities (id, name, issuer, created_at) VALUES ($1, $1, $2, $3) ON CONFLICT DO NOTHING";
     STUDY_FIND = "SELECT id, patient_pk, state FROM studies WHERE facility_id = $1 AND study_uid = $2";
     STUDY_INSERT = "INSERT INTO studies (id, facility_id, study_uid, patient_pk, state, opens_case, study_date, study_time, study_id, accession_number, \
                     description, referring_alphabetic, referring_ideographic, referring_phonetic, modalities, body_part, series_count, instance_count, \
@@ -234,12 +237,8 @@ impl WriteTx {
     ) -> Result<PatientPk, DatabaseError> {
         // Twice: a concurrent insert of the same patient makes ours do nothing, and the second look finds theirs.
         for attempt in 0..2 {
-            let found = match identity {
-                PatientIdentity::Established { issuer, id } => self.optional(PATIENT_FIND_ESTABLISHED, args![facility, issuer, id]).await?,
-                PatientIdentity::Provisional { study, .. } => self.optional(PATIENT_FIND_PROVISIONAL, args![facility, study]).await?,
-            };
-            if let Some(row) = found {
-                return Ok(PatientPk(row.uuid("id")?));
+            if let Some(found) = self.patient_find(facility, identity).await? {
+                return Ok(found);
             }
             if attempt == 0 {
                 let (issuer, id, study, reason) = match identity {
@@ -402,7 +401,39 @@ impl WriteTx {
     }
 }
 
+impl WriteTx {
+    /// A facility that only blobs tell of gets its ID as its name until somebody edits it.
+    pub async fn facility_ensure(&mut self, facility: &FacilityIssuer, now: Timestamp) -> Result<(), DatabaseError> {
+        self.execute(FACILITY_ENSURE, args![&facility.facility, &facility.issuer, now]).await.map(drop)
+    }
+}
+
 impl ReadTx {
+    pub async fn patient_find(&mut self, facility: &FacilityId, identity: &PatientIdentity) -> Result<Option<PatientPk>, DatabaseError> {
+        let found = match identity {
+            PatientIdentity::Established { issuer, id } => self.optional(PATIENT_FIND_ESTABLISHED, args![facility, issuer, id]).await?,
+            PatientIdentity::Provisional { study, .. } => self.optional(PATIENT_FIND_PROVISIONAL, args![facility, study]).await?,
+        };
+        found.map(|row| row.uuid("id").map(PatientPk)).transpose()
+    }
+
+    /// The study of this UID and the patient it is filed under.
+    pub async fn study_owner(&mut self, facility: &FacilityId, uid: &StudyUid) -> Result<Option<(StudyPk, PatientPk)>, DatabaseError> {
+        let row = self.optional(STUDY_FIND, args![facility, uid]).await?;
+        row.map(|row| Ok((StudyPk(row.uuid("id")?), PatientPk(row.uuid("patient_pk")?)))).transpose()
+    }
+
+    /// The study that the series of this UID is filed in.
+    pub async fn series_owner(&mut self, facility: &FacilityId, uid: &SeriesUid) -> Result<Option<StudyPk>, DatabaseError> {
+        let row = self.optional(SERIES_FIND, args![facility, uid]).await?;
+        row.map(|row| row.uuid("study_pk").map(StudyPk)).transpose()
+    }
+
+    /// Whether a SOP instance is one of our signed reports.
+    pub async fn report_file_known(&mut self, uid: &SopInstanceUid) -> Result<bool, DatabaseError> {
+        Ok(self.one(REPORT_FILE_KNOWN, args![uid]).await?.get::<i64>("known")? > 0)
+    }
+
     pub async fn instance_known(&mut self, facility: &FacilityId, uid: &SopInstanceUid) -> Result<Option<KnownInstance>, DatabaseError> {
         let Some(row) = self.optional(INSTANCE_FIND, args![facility, uid]).await? else { return Ok(None) };
         Ok(Some(KnownInstance {

@@ -11,27 +11,58 @@
 //! times, no functions of the clock), and the function below it. Tests prepare every listed statement on both databases; the contract suite in
 //! `src/tests` runs on both. To change the schema: add a migration of the same number to both folders.
 
+mod accounts;
+mod approvals;
 mod audit;
+mod case_entries;
+mod cases;
+mod certificates;
 mod connect;
 mod error;
+mod facilities;
 mod index;
 mod jobs;
+mod requests;
+mod sessions;
 mod statements;
 mod transaction;
 mod value;
+mod workitems;
 
+pub use accounts::{AccountRow, ReaderRow};
+pub use approvals::ApprovalRow;
 pub use audit::{AuditEvent, AuditOutcome, AuditRow};
+pub use case_entries::{CaseEntryRow, CaseReportRow, CaseSelection, CaseStudyRow, OpenWorkitemRow, ReaderSelection};
+pub use cases::{CaseHead, NewCase, StudyForCase};
+pub use certificates::CertificateRow;
 pub use connect::Database;
 pub use error::{DatabaseError, DatabaseErrorKind};
+pub use facilities::{FacilityRow, PeerRole, PeerRow, ReturnTargetRow};
 pub use index::{
     InstanceRow, KnownInstance, NewInstance, NewQuarantinedObject, PatientRow, QuarantineRow, SeriesRow, StudyRow, StudyState,
 };
 pub use jobs::{JobRow, NewJob};
+pub use requests::ReadingRequestRow;
+pub use sessions::{FailureKey, SessionRow};
 pub use transaction::{ReadTx, WriteTx};
+pub use workitems::{ReaderLoadRow, WorkitemRow};
 
 /// Every statement of the crate.
 #[cfg(test)]
-const ALL_STATEMENTS: &[&[statements::Statement]] = &[audit::STATEMENTS, index::STATEMENTS, jobs::STATEMENTS];
+const ALL_STATEMENTS: &[&[statements::Statement]] = &[
+    audit::STATEMENTS,
+    index::STATEMENTS,
+    jobs::STATEMENTS,
+    accounts::STATEMENTS,
+    approvals::STATEMENTS,
+    certificates::STATEMENTS,
+    facilities::STATEMENTS,
+    sessions::STATEMENTS,
+    cases::STATEMENTS,
+    case_entries::STATEMENTS,
+    workitems::STATEMENTS,
+    requests::STATEMENTS,
+];
 
 #[cfg(test)]
 mod tests;

@@ -33,7 +33,9 @@ impl Header {
         };
         let tag = Tag(encoding.u16([g0, g1]), encoding.u16([e0, e1]));
         let defined = |length: u32| (length != UNDEFINED).then_some(length);
-        if tag.is_delimiter() || !encoding.is_explicit() {
+        // Zero padding is no element, but it has the shape of an implicit one.
+        let padding = bytes.starts_with(&[0; SHORTEST_HEADER]);
+        if tag.is_delimiter() || padding || !encoding.is_explicit() {
             let length = defined(encoding.u32([b4, b5, b6, b7]));
             return Ok(Some(Self { tag, vr: None, length, size: SHORTEST_HEADER }));
         }

@@ -298,7 +298,7 @@ impl Tokenizer {
                 self.note_disorder(tag, begin)?;
             }
             (None | Some(FrameKind::Item), tag) if tag.is_delimiter() => return misplaced,
-            (None, Tag(0, 0)) if self.last_top_tag.is_some() => self.state = State::Padding { begin },
+            (None, Tag(0, 0)) if length == Some(0) && self.last_top_tag.is_some() => self.state = State::Padding { begin },
             // Group 0 is for commands (PS3.7 6.3): whatever this is, it is not a data set.
             (None, tag) if tag.group() == 0 => return misplaced,
             (None | Some(FrameKind::Item), _) => {

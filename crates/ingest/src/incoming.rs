@@ -1,0 +1,196 @@
+//! One object on its way in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dokuei_database::{AuditEvent, AuditOutcome};
+use dokuei_dataset::{
+    Body, HeadLimits, HeadReader,
+    part10::{self, FileMeta, Receipt},
+};
+use dokuei_domain::{BlobId, InstanceId, StudyUid, facts::InstanceFacts};
+use dokuei_image_store::{BlobKey, StagedBlob};
+
+use crate::{
+    Ingest, IngestError, ObjectHead, Origin,
+    committer::{Candidate, Filed},
+};
+
+/// An object that is being received. Dropping it removes what was staged.
+pub struct Incoming {
+    ingest: Arc<Ingest>,
+    origin: Origin,
+    object: ObjectHead,
+    id: InstanceId,
+    header_length: u64,
+    received: u64,
+    head: HeadReader,
+    staged: StagedBlob,
+}
+
+/// An acknowledged object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    New { id: InstanceId, study: StudyUid },
+    /// The facility had sent the same bytes before; nothing changed.
+    AlreadyStored { id: InstanceId },
+    /// A report of ours coming back; the signed original is already kept.
+    OwnReport,
+}
+
+impl Ingest {
+    /// Prepares to receive an object: its key is fixed before the first byte.
+    ///
+    /// # Errors
+    ///
+    /// [`IngestError::OutOfSpace`] below the low-water mark, [`IngestError::Store`] when nothing can be staged.
+    pub async fn begin(self: &Arc<Self>, origin: &Origin, object: ObjectHead) -> Result<Incoming, IngestError> {
+        if self.store.free_bytes().await.is_some_and(|free| free < self.settings.low_water_bytes) {
+            return Err(IngestError::OutOfSpace);
+        }
+        let id = InstanceId(self.ambient.new_uuid());
+        let facility = &origin.facility;
+        let header = part10::build_header(&FileMeta {
+            sop_class: object.sop_class.clone(),
+            sop_instance: object.sop_instance.clone(),
+            transfer_syntax: object.transfer_syntax.clone(),
+            source_ae_title: Some(origin.calling.clone()),
+            receipt: Some(Receipt {
+                facility: facility.facility.clone(),
+                issuer: facility.issuer.clone(),
+                received_at: self.ambient.now(),
+                opens_case: origin.opens_case,
+            }),
+        });
+        let header_length = header.len() as u64;
+        let key = BlobKey::instance(&facility.facility, BlobId(id.0));
+        let staged = self.store.stage(key, Bytes::from(header)).await?;
+        let head = HeadReader::new(&object.transfer_syntax, HeadLimits::default());
+        let ingest = Arc::clone(self);
+        Ok(Incoming { ingest, origin: origin.clone(), object, id, header_length, received: 0, head, staged })
+    }
+
+    /// The association has ended: what it sent may settle after the quiet time, counted from now.
+    pub async fn association_ended(&self, association: u64) {
+        let ended: Vec<_> = {
+            let mut under_way = self.lock_under_way();
+            for associations in under_way.values_mut() {
+                associations.remove(&association);
+            }
+            let ended = under_way.iter().filter(|(_, associations)| associations.is_empty()).map(|(study, _)| *study).collect();
+            under_way.retain(|_, associations| !associations.is_empty());
+            ended
+        };
+        if let Err(error) = self.arm_settle(&ended).await {
+            tracing::warn!(error = error.chain(), "studies were not armed to settle; the reconciler will find them");
+        }
+    }
+
+    /// Records a refusal, so that the office can see which facility's object was not taken.
+    pub async fn audit_refusal(&self, origin: &Origin, object: &ObjectHead, error: &IngestError) {
+        let event = AuditEvent::new(self.ambient.now(), &origin.actor(), "instance.receive", AuditOutcome::Refused)
+            .subject(&object.sop_instance)
+            .detail(with_causes(error));
+        let recorded = async {
+            let mut tx = self.database.write().await?;
+            tx.audit(event);
+            tx.commit().await
+        };
+        if let Err(error) = recorded.await {
+            tracing::error!(error = error.chain(), "a refusal was not recorded");
+        }
+    }
+}
+
+impl Incoming {
+    /// Takes the next bytes of the data set.
+    ///
+    /// # Errors
+    ///
+    /// [`IngestError::NotADataSet`] as soon as the bytes before the pixel data cannot be a data set, [`IngestError::TooLarge`], or the store's failure. The
+    /// caller drops the object and answers the error after the sender has finished it.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), IngestError> {
+        self.received += bytes.len() as u64;
+        let limit = self.ingest.settings.max_object_bytes;
+        if self.received > limit {
+            return Err(IngestError::TooLarge { limit });
+        }
+        self.head.push(&bytes).map_err(IngestError::NotADataSet)?;
+        self.staged.write(bytes).await?;
+        Ok(())
+    }
+
+    /// Makes the object durable and files it. When this returns `Ok`, neither kill -9 nor power loss takes the object away.
+    pub async fn finish(self) -> Result<Stored, IngestError> {
+        let Self { ingest, origin, object, id, header_length, head, staged, .. } = self;
+        let head = head.finish().map_err(IngestError::NotADataSet)?;
+        let facts = head.facts(&object.transfer_syntax).map_err(IngestError::Unfileable)?;
+        agree(&object, &facts)?;
+        if let Body::Broken(error) = &head.body {
+            // PS3.4 B.2.3 lets us store what was sent; what cannot be shown later has its reason here.
+            tracing::warn!(sop_instance = %facts.sop_instance, %error, "the object's pixel data is broken; stored as sent");
+        }
+        let receipt = staged.commit().await?;
+        let candidate = Candidate {
+            id,
+            facility: origin.facility.clone(),
+            facts,
+            blob_key: receipt.key.clone(),
+            size_bytes: receipt.size,
+            dataset_offset: header_length,
+            dataset_sha256: receipt.payload_sha256,
+            calling: origin.calling.to_string(),
+            received_at: ingest.ambient.now(),
+            opens_case: origin.opens_case,
+        };
+        let study_uid = candidate.facts.study.clone();
+        match ingest.committer.file(candidate).await? {
+            Filed::New { study } => {
+                ingest.note_under_way(study, origin.association);
+                Ok(Stored::New { id, study: study_uid })
+            }
+            Filed::AlreadyStored { id } => {
+                discard(&ingest, &receipt.key).await;
+                Ok(Stored::AlreadyStored { id })
+            }
+            Filed::OwnReport => {
+                discard(&ingest, &receipt.key).await;
+                Ok(Stored::OwnReport)
+            }
+            Filed::Quarantined(reason) => Err(IngestError::Quarantined(reason)),
+            Filed::AlreadyQuarantined(reason) => {
+                discard(&ingest, &receipt.key).await;
+                Err(IngestError::Quarantined(reason))
+            }
+        }
+    }
+}
+
+fn agree(object: &ObjectHead, facts: &InstanceFacts) -> Result<(), IngestError> {
+    if facts.sop_instance != object.sop_instance {
+        return Err(IngestError::SopInstanceMismatch);
+    }
+    if facts.sop_class != object.sop_class {
+        return Err(IngestError::SopClassMismatch);
+    }
+    Ok(())
+}
+
+/// Removes a blob of which a copy with the same content is committed.
+async fn discard(ingest: &Ingest, key: &BlobKey) {
+    if let Err(error) = ingest.store.delete(key).await {
+        tracing::warn!(%error, "a second copy of a stored object was not removed; it does no harm");
+    }
+}
+
+/// The error and its causes in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
