@@ -1,1 +1,106 @@
-//! dokuei-archive
+//! Stored objects on their way out: what a study holds, one object's bytes, and whole studies as files, byte for byte as received.
+//!
+//! Every call takes an actor and asks `access` with the facility of the object; what the actor may not see is reported as absent.
+//!
+//! What it is not (yet): query and retrieve over DIMSE, storage commitment, priors and retention come with their own rooms here.
+
+mod export;
+mod stack;
+
+use dokuei_access::{Action, Resource, can};
+use dokuei_database::{Database, DatabaseError, InstanceRow, SeriesRow, StudyRow, StudyState};
+use dokuei_domain::{Actor, InstanceId, StudyPk};
+use dokuei_image_store::{BlobKey, ImageStore, StoreError};
+
+pub use export::{ExportSummary, What};
+
+/// Why nothing was given out.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("there is no such object")]
+    NotFound,
+    #[error("the index is not available")]
+    Index(#[source] DatabaseError),
+    #[error("the image store failed")]
+    Store(#[source] StoreError),
+    #[error("the stored object {0} is not what was received: its hash differs")]
+    Corrupt(String),
+    #[error("cannot write {path}")]
+    Write {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the object has {size} bytes, more than the {limit} that can be shown")]
+    TooLarge { size: u64, limit: u64 },
+}
+
+impl From<DatabaseError> for ArchiveError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Index(error)
+    }
+}
+
+impl From<StoreError> for ArchiveError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A series with its instances in the order of a stack.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesEntry {
+    pub series: SeriesRow,
+    pub instances: Vec<InstanceRow>,
+}
+
+/// The use case.
+pub struct Archive {
+    database: Database,
+    store: ImageStore,
+}
+
+impl Archive {
+    pub fn new(database: Database, store: ImageStore) -> Self {
+        Self { database, store }
+    }
+
+    /// The study and its series, lowest series number first.
+    pub async fn series_of_study(&self, actor: &Actor, study: StudyPk) -> Result<(StudyRow, Vec<SeriesEntry>), ArchiveError> {
+        let mut tx = self.database.read().await?;
+        let row = tx.study_by_pk(study).await?.filter(|row| may_see(actor, row)).ok_or(ArchiveError::NotFound)?;
+        let series = tx.series_of_study(study).await?;
+        let instances = tx.instances_of_study(study).await?;
+        Ok((row, stack::arrange(series, instances)))
+    }
+
+    /// The whole Part 10 file of one instance, up to `limit` bytes.
+    pub async fn instance_file(&self, actor: &Actor, id: InstanceId, limit: u64) -> Result<Vec<u8>, ArchiveError> {
+        let mut tx = self.database.read().await?;
+        let instance = tx.instance_by_id(id).await?.ok_or(ArchiveError::NotFound)?;
+        let study = tx.study_by_pk(instance.study).await?.ok_or(ArchiveError::NotFound)?;
+        drop(tx);
+        if !may_see(actor, &study) {
+            return Err(ArchiveError::NotFound);
+        }
+        let size = u64::try_from(instance.size_bytes).unwrap_or(u64::MAX);
+        if size > limit {
+            return Err(ArchiveError::TooLarge { size, limit });
+        }
+        Ok(self.store.read_to_vec(&blob_key(&instance)?, limit).await?)
+    }
+}
+
+/// A withdrawn study is hidden at every door.
+fn may_see(actor: &Actor, study: &StudyRow) -> bool {
+    let action = if actor.facility().is_some() { Action::ViewOwnStudies } else { Action::ViewCase };
+    let resource = match action {
+        Action::ViewCase => Resource::Case { facility: &study.facility, claimed_by: None },
+        _ => Resource::Facility(&study.facility),
+    };
+    study.state != StudyState::Withdrawn && can(actor, action, resource).is_ok()
+}
+
+fn blob_key(instance: &InstanceRow) -> Result<BlobKey, ArchiveError> {
+    Ok(BlobKey::parse(&instance.blob_key)?)
+}

@@ -264,7 +264,7 @@ impl Decoder<'_> {
                 self.begin_segment();
             }
             None => {
-                
+                self.given_up_until = end;
                 self.replace();
             }
         }

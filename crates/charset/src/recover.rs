@@ -127,14 +127,27 @@ fn japanese(bytes: &[u8]) -> Option<String> {
     Some(text.chars().map(jis_code_point).collect())
 }
 
-/// Half-width kana beside ASCII only, with voicing marks where they can stand: ｶﾞ and ﾊﾟ, not ﾞｶ.
+/// Half-width kana beside ASCII only, and such as Japanese writes them: voicing marks and small kana
+/// where they can stand (ｶﾞ, ﾊﾟ, ｷｬ; not ﾞｶ or ｱｮ), brackets opened before they are closed. What EUC-JP
+/// gives when read as kana mostly breaks one of these.
 fn is_words_of_half_width_kana(text: &str) -> bool {
     let mut previous = ' ';
+    let mut open_brackets = 0_usize;
     text.chars().all(|character| {
         let fits = match character {
             'ﾞ' => matches!(previous, 'ｳ' | 'ｶ'..='ﾄ' | 'ﾊ'..='ﾎ'),
             'ﾟ' => matches!(previous, 'ﾊ'..='ﾎ'),
+            'ｬ' | 'ｭ' | 'ｮ' => matches!(previous, 'ｷ' | 'ｼ' | 'ﾁ' | 'ﾃ' | 'ﾆ' | 'ﾋ' | 'ﾌ' | 'ﾐ' | 'ﾘ' | 'ﾞ' | 'ﾟ'),
             'ｧ'..='ｰ' => matches!(previous, 'ｦ'..='ﾟ'),
+            '｢' => {
+                open_brackets += 1;
+                true
+            }
+            '｣' => {
+                let opened = open_brackets > 0;
+                open_brackets = open_brackets.saturating_sub(1);
+                opened
+            }
             _ => character.is_ascii() || matches!(character, '｡'..='ﾟ'),
         };
         previous = character;

@@ -45,8 +45,10 @@ pub struct WorkitemRow {
 pub struct ReaderLoadRow {
     pub account: AccountId,
     pub name: PersonName,
-    /// The account works and the reader takes new cases.
+    /// The reader takes new cases.
     pub accepting: bool,
+    /// The account may no longer sign in.
+    pub disabled: bool,
     /// On-duty hours as typed.
     pub hours: String,
     pub modalities: Vec<String>,
@@ -96,7 +98,6 @@ statements! {
         "SELECT w.case_id FROM workitems w JOIN cases c ON c.id = w.case_id LEFT JOIN accounts a ON a.id = w.assigned_reader \
          WHERE w.state = 'SCHEDULED' AND (w.assigned_reader IS NULL OR a.disabled_at IS NOT NULL) \
          ORDER BY CASE c.priority WHEN 'emergency' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, c.due_at, c.id LIMIT $1";
-    READER_MODALITIES_OF = "SELECT modality FROM reader_modalities WHERE account_id = $1 ORDER BY modality LIMIT 200";
     /// One row per reader and modality; a claimed workitem counts for who holds it, an unclaimed one for who is expected to take it.
     READER_LOADS =
         "SELECT r.account_id, r.name_alphabetic, r.name_ideographic, r.name_phonetic, r.accepting_since, a.disabled_at, r.hours, \
@@ -162,12 +163,6 @@ impl ReadTx {
         rows.iter().map(|row| row.uuid("case_id").map(CaseId)).collect()
     }
 
-    /// What a reader is allowed to read.
-    pub async fn reader_skills(&mut self, reader: &AccountId) -> Result<Vec<String>, DatabaseError> {
-        let rows = self.rows(READER_MODALITIES_OF, args![reader]).await?;
-        rows.iter().map(|row| row.text("modality")).collect()
-    }
-
     /// All readers with skills, hours and load, by account.
     pub async fn reader_loads(&mut self) -> Result<Vec<ReaderLoadRow>, DatabaseError> {
         let mut readers: Vec<ReaderLoadRow> = Vec::new();
@@ -183,7 +178,8 @@ impl ReadTx {
                         ideographic: row.text("name_ideographic")?,
                         phonetic: row.text("name_phonetic")?,
                     },
-                    accepting: row.optional_time("accepting_since")?.is_some() && row.optional_time("disabled_at")?.is_none(),
+                    accepting: row.optional_time("accepting_since")?.is_some(),
+                    disabled: row.optional_time("disabled_at")?.is_some(),
                     hours: row.text("hours")?,
                     modalities: modality.into_iter().collect(),
                     open_workitems: row.get("open_count")?,

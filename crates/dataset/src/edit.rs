@@ -154,7 +154,7 @@ mod tests {
         let expect = [
             &b"\x08\0\x05\0CS\x0a\0ISO_IR 192"[..],
             b"\x10\0\x10\0PN\x0c\0Yamada^Taro ",
-            b"\x10\0\x20\0LO\x04\0123 ",
+            b"\x10\0\x20\0LO\x04\x00123 ",
             &explicit()[12..],
         ]
         .concat();
@@ -186,7 +186,10 @@ mod tests {
         let deflated = syntax(crate::encoding::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN);
         assert_eq!(splice(&explicit(), &deflated, &edit), Err(SpliceError::Unsupported(deflated)));
         let cut = &explicit()[..40];
-        assert!(matches!(splice(cut, &syntax(EXPLICIT), &edit), Err(SpliceError::Structure(TokenError::Truncated { .. }))));
+        assert!(matches!(
+            splice(cut, &syntax(EXPLICIT), &edit),
+            Err(SpliceError::Structure(TokenError::Truncated { .. }))
+        ));
         let twice = [Edit::remove(tag::PATIENT_ID), Edit::set(tag::PATIENT_ID, Vr::LO, "1")];
         assert_eq!(splice(&explicit(), &syntax(EXPLICIT), &twice), Err(SpliceError::Ambiguous(tag::PATIENT_ID)));
     }

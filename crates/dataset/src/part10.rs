@@ -33,15 +33,31 @@ pub struct Receipt {
     pub issuer: String,
     #[serde(rename = "received_at_us")]
     pub received_at: Timestamp,
+    /// The sender's AE title was admitted for studies to be read, not for priors only. Absent in a file means no.
+    #[serde(default)]
+    pub opens_case: bool,
 }
 
-/// What a file's header says about the data set behind it.
+/// What the header says that we put before a data set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileMeta {
     pub sop_class: SopClassUid,
     pub sop_instance: SopInstanceUid,
     pub transfer_syntax: TransferSyntaxUid,
     /// Source Application Entity Title (0002,0016): who sent it to us.
+    pub source_ae_title: Option<AeTitle>,
+    /// How it came to us; `None` for a file that is made for somebody else.
+    pub receipt: Option<Receipt>,
+}
+
+/// What a file's header says, be it ours or another's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadMeta {
+    /// (0002,0002); real files lack it although PS3.10 requires it. The data set says the same.
+    pub sop_class: Option<SopClassUid>,
+    /// (0002,0003), as above.
+    pub sop_instance: Option<SopInstanceUid>,
+    pub transfer_syntax: TransferSyntaxUid,
     pub source_ae_title: Option<AeTitle>,
     /// Only in files that this software wrote.
     pub receipt: Option<Receipt>,
@@ -92,7 +108,8 @@ pub fn build_header(meta: &FileMeta) -> Vec<u8> {
     // No value above can be refused: UIDs and AE titles are checked and short, OB has no limit that memory would not reach first.
     let elements = group.encode().unwrap_or_default();
     let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
-    let group_length = DataSetWriter::new().unsigned_long(tag::FILE_META_GROUP_LENGTH, length).encode().unwrap_or_default();
+    let group_length =
+        DataSetWriter::new().unsigned_long(tag::FILE_META_GROUP_LENGTH, length).encode().unwrap_or_default();
     let mut out = vec![0; PREFIX - 4];
     out.extend_from_slice(b"DICM");
     out.extend_from_slice(&group_length);
@@ -104,7 +121,7 @@ pub fn build_header(meta: &FileMeta) -> Vec<u8> {
 ///
 /// `bytes` need not be the whole file; 64 KiB hold every sound header. The group length is not believed, because many files have a wrong one:
 /// the header ends at the first element that is not of group 2.
-pub fn parse_header(bytes: &[u8]) -> Result<(FileMeta, usize), Part10Error> {
+pub fn parse_header(bytes: &[u8]) -> Result<(ReadMeta, usize), Part10Error> {
     if bytes.get(PREFIX - 4..PREFIX) != Some(b"DICM") {
         return Err(Part10Error::NoPrefix);
     }
@@ -156,16 +173,18 @@ impl<'b> Fields<'b> {
         *field = Some(value);
     }
 
-    fn into_meta(self) -> Result<FileMeta, Part10Error> {
+    fn into_meta(self) -> Result<ReadMeta, Part10Error> {
         let ours = self.creator.map(trim_padding) == Some(RECEIPT_CREATOR_UID.as_bytes());
         let receipt = match self.private {
             Some(json) if ours => Some(serde_json::from_slice(json).map_err(Part10Error::Receipt)?),
             _ => None,
         };
-        Ok(FileMeta {
+        let missing = Part10Error::Missing(tag::TRANSFER_SYNTAX_UID);
+        Ok(ReadMeta {
             sop_class: uid(tag::MEDIA_STORAGE_SOP_CLASS_UID, self.sop_class, SopClassUid::parse_padded)?,
             sop_instance: uid(tag::MEDIA_STORAGE_SOP_INSTANCE_UID, self.sop_instance, SopInstanceUid::parse_padded)?,
-            transfer_syntax: uid(tag::TRANSFER_SYNTAX_UID, self.transfer_syntax, TransferSyntaxUid::parse_padded)?,
+            transfer_syntax: uid(tag::TRANSFER_SYNTAX_UID, self.transfer_syntax, TransferSyntaxUid::parse_padded)?
+                .ok_or(missing)?,
             // Foreign files may have anything here; it only informs.
             source_ae_title: self
                 .source_ae_title
@@ -180,12 +199,13 @@ fn trim_padding(uid: &[u8]) -> &[u8] {
     uid.strip_suffix(b"\0").unwrap_or(uid)
 }
 
-fn uid<T>(tag: Tag, value: Option<&[u8]>, parse: fn(&[u8]) -> Result<T, UidError>) -> Result<T, Part10Error> {
-    let value = value.ok_or(Part10Error::Missing(tag))?;
-    parse(value).map_err(|source| match source {
-        UidError::Empty => Part10Error::Missing(tag),
-        source => Part10Error::Malformed { tag, source },
-    })
+/// An absent or empty element is `None`.
+fn uid<T>(tag: Tag, value: Option<&[u8]>, parse: fn(&[u8]) -> Result<T, UidError>) -> Result<Option<T>, Part10Error> {
+    match value.map(parse) {
+        None | Some(Err(UidError::Empty)) => Ok(None),
+        Some(Ok(uid)) => Ok(Some(uid)),
+        Some(Err(source)) => Err(Part10Error::Malformed { tag, source }),
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +224,19 @@ mod tests {
                 facility: FacilityId::parse("HOSP1").unwrap(),
                 issuer: "1.2.392.100495.20.3.51.13610001234".into(),
                 received_at: Timestamp(1_790_000_000_000_000),
+                opens_case: true,
             }),
+        }
+    }
+
+    fn as_read(meta: FileMeta) -> ReadMeta {
+        let FileMeta { sop_class, sop_instance, transfer_syntax, source_ae_title, receipt } = meta;
+        ReadMeta {
+            sop_class: Some(sop_class),
+            sop_instance: Some(sop_instance),
+            transfer_syntax,
+            source_ae_title,
+            receipt,
         }
     }
 
@@ -223,6 +255,7 @@ mod tests {
                     facility: FacilityId::parse(&facility).unwrap(),
                     issuer,
                     received_at: Timestamp(at),
+                    opens_case: at % 2 == 0,
                 }),
                 ..meta()
             };
@@ -230,7 +263,7 @@ mod tests {
             // A data set begins with group 8 (or later).
             let file = [&header[..], b"\x08\0", &rest[..]].concat();
             let (read, offset) = parse_header(&file).unwrap();
-            prop_assert_eq!(read, meta);
+            prop_assert_eq!(read, as_read(meta));
             prop_assert_eq!(offset, header.len());
             prop_assert!(header.len().is_multiple_of(2));
         }
@@ -248,7 +281,7 @@ mod tests {
         let offset = file.len();
         file[140..144].copy_from_slice(&7u32.to_le_bytes());
         file.extend_from_slice(b"\x08\0\x05\0CS\0\0");
-        assert_eq!(parse_header(&file).unwrap(), (meta(), offset));
+        assert_eq!(parse_header(&file).unwrap(), (as_read(meta()), offset));
     }
 
     #[test]
@@ -257,14 +290,15 @@ mod tests {
         assert!(matches!(parse_header(&file[128..]), Err(Part10Error::NoPrefix)));
         assert!(matches!(parse_header(b""), Err(Part10Error::NoPrefix)));
         assert!(matches!(parse_header(&file[..file.len() - 3]), Err(Part10Error::Truncated(_))));
-        assert!(matches!(parse_header(&file[..132]), Err(Part10Error::Missing(tag::MEDIA_STORAGE_SOP_CLASS_UID))));
+        assert!(matches!(parse_header(&file[..132]), Err(Part10Error::Missing(tag::TRANSFER_SYNTAX_UID))));
     }
 
     #[test]
     fn anothers_private_information_is_left_alone() {
         let ours = build_header(&meta());
         let mut theirs = ours.clone();
-        let creator = theirs.windows(RECEIPT_CREATOR_UID.len()).position(|w| w == RECEIPT_CREATOR_UID.as_bytes()).unwrap();
+        let creator =
+            theirs.windows(RECEIPT_CREATOR_UID.len()).position(|w| w == RECEIPT_CREATOR_UID.as_bytes()).unwrap();
         theirs[creator] = b'1';
         assert_eq!(parse_header(&theirs).unwrap().0.receipt, None);
         // Ours, but damaged: the object must not silently lose its owner.

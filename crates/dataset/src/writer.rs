@@ -194,7 +194,7 @@ mod tests {
             .text(tag::PATIENT_ID, Vr::LO, "123")
             .empty(tag::PERFORMED_PROCEDURE_CODE_SEQUENCE, Vr::SQ);
         let expect = [
-            &b"\x10\0\x20\0LO\x04\0123 "[..],
+            &b"\x10\0\x20\0LO\x04\x00123 "[..],
             b"\x20\0\x0d\0UI\x04\x001.2\0",
             b"\x40\0\x43\xa0SQ\0\0\x14\0\0\0",
             b"\xfe\xff\x00\xe0\x0c\0\0\0\x08\0\0\x01SH\x04\0abc ",

@@ -68,7 +68,10 @@ fn evidence() -> Vec<StudyEvidence> {
                 series("1.2.3.3", vec![]),
             ],
         },
-        StudyEvidence { study: StudyUid::parse("1.2.4").unwrap(), series: vec![series("1.2.4.1", vec![instance(ct, "1.2.4.1.1")])] },
+        StudyEvidence {
+            study: StudyUid::parse("1.2.4").unwrap(),
+            series: vec![series("1.2.4.1", vec![instance(ct, "1.2.4.1.1")])],
+        },
     ]
 }
 
@@ -86,7 +89,11 @@ fn report() -> ReportDocument {
         author: ReportAuthor {
             name: PersonName::parse("Yamada^Taro=山田^太郎=やまだ^たろう"),
             organization: "NPO法人 遠隔読影".into(),
-            identification: Some(Code { value: "123456".into(), scheme: "99MHLW".into(), meaning: "医籍登録番号".into() }),
+            identification: Some(Code {
+                value: "123456".into(),
+                scheme: "99MHLW".into(),
+                meaning: "医籍登録番号".into(),
+            }),
         },
         sections: vec![
             section(SectionHeading::Request, "突然の頭痛。出血の有無は？"),
@@ -178,7 +185,7 @@ fn the_report_is_a_sound_basic_text_sr_that_others_can_read() {
     }
     assert!(!dump.contains("Clinical Information"), "an empty section is left out\n{dump}");
     let html = run("dsr2html", &[], &path);
-    assert!(html.contains("明らかな出血なし。") && html.contains("藍住"), "{html}");
+    assert!(html.contains("明らかな出血なし。") && html.contains("髙﨑式スケール"), "{html}");
 
     let elements = run("dcmdump", &["-q", "+U8"], &path);
     assert_eq!(elements.matches("ReferencedSOPInstanceUID").count(), 30, "every instance is evidence");
@@ -188,7 +195,10 @@ fn the_report_is_a_sound_basic_text_sr_that_others_can_read() {
 #[test]
 fn a_second_version_names_the_first() {
     let folder = tempfile::tempdir().unwrap();
-    let first = SeriesEvidence { series: SeriesUid::parse("2.25.1").unwrap(), instances: vec![instance(BASIC_TEXT_SR_STORAGE, "2.25.2")] };
+    let first = SeriesEvidence {
+        series: SeriesUid::parse("2.25.1").unwrap(),
+        instances: vec![instance(BASIC_TEXT_SR_STORAGE, "2.25.2")],
+    };
     let second = ReportDocument {
         sop_instance: SopInstanceUid::parse("2.25.22").unwrap(),
         language: ReportLanguage::English,

@@ -63,9 +63,15 @@ fn facts_are_what_another_reader_finds() {
         let transfer_syntax = TransferSyntaxUid::parse(&expected[1]).unwrap();
         let dataset = &bytes[dataset_offset(&path, &bytes, &transfer_syntax)..];
 
-        let head = read_head(dataset, &transfer_syntax, 1 << 20).unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
+        let head = read_head(dataset, &transfer_syntax, 1 << 20)
+            .unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
         for chunk in [8191, 61] {
-            assert_eq!(read_head(dataset, &transfer_syntax, chunk).as_ref(), Ok(&head), "{} in chunks of {chunk}", path.display());
+            assert_eq!(
+                read_head(dataset, &transfer_syntax, chunk).as_ref(),
+                Ok(&head),
+                "{} in chunks of {chunk}",
+                path.display()
+            );
         }
         assert!(!matches!(head.body, Body::Broken(_)), "{}: {:?}", path.display(), head.body);
 
@@ -73,6 +79,8 @@ fn facts_are_what_another_reader_finds() {
         match head.facts(&transfer_syntax) {
             Ok(facts) => {
                 assert!(storable, "{} has no UIDs", path.display());
+                // IS has no canonical form: `0048` is 48.
+                expected[9] = expected[9].parse::<i64>().map(|number| number.to_string()).unwrap_or_default();
                 expected[10] = PersonName::parse(&expected[10]).to_dicom();
                 assert_eq!(row(&expected[0], &facts), expected);
                 compared += 1;

@@ -8,7 +8,7 @@ use dokuei_dataset::{
     Body, HeadLimits, HeadReader,
     part10::{self, FileMeta, Receipt},
 };
-use dokuei_domain::{BlobId, InstanceId, StudyUid, facts::InstanceFacts};
+use dokuei_domain::{Actor, BlobId, InstanceId, StudyUid, facts::InstanceFacts};
 use dokuei_image_store::{BlobKey, StagedBlob};
 
 use crate::{
@@ -88,16 +88,31 @@ impl Ingest {
 
     /// Records a refusal, so that the office can see which facility's object was not taken.
     pub async fn audit_refusal(&self, origin: &Origin, object: &ObjectHead, error: &IngestError) {
-        let event = AuditEvent::new(self.ambient.now(), &origin.actor(), "instance.receive", AuditOutcome::Refused)
-            .subject(&object.sop_instance)
-            .detail(with_causes(error));
+        let event = AuditEvent::new(self.ambient.now(), &origin.actor(), "instance.receive", AuditOutcome::Refused);
+        self.record(event.subject(&object.sop_instance).detail(with_causes(error))).await;
+    }
+
+    /// Records what an association did; `orderly` when it was released and refused nothing.
+    pub async fn record_association(&self, origin: &Origin, orderly: bool, detail: &str) {
+        let outcome = if orderly { AuditOutcome::Success } else { AuditOutcome::Failed };
+        let event = AuditEvent::new(self.ambient.now(), &origin.actor(), "association.end", outcome);
+        self.record(event.subject(format!("{}@{}", origin.calling, origin.address)).detail(detail)).await;
+    }
+
+    /// Records that somebody who is not a peer asked for an association.
+    pub async fn record_refused_association(&self, who: &str, reason: &str) {
+        let event = AuditEvent::new(self.ambient.now(), &Actor::System("receiver"), "association.request", AuditOutcome::Refused);
+        self.record(event.subject(who).detail(reason)).await;
+    }
+
+    async fn record(&self, event: AuditEvent) {
         let recorded = async {
             let mut tx = self.database.write().await?;
             tx.audit(event);
             tx.commit().await
         };
         if let Err(error) = recorded.await {
-            tracing::error!(error = error.chain(), "a refusal was not recorded");
+            tracing::error!(error = error.chain(), "an event of reception was not recorded");
         }
     }
 }

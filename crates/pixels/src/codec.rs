@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dicom_pixeldata::PixelDecoder;
 
-use crate::codestream::{JpegHeader, JpegProcess, Jpeg2000Header};
+use crate::codestream::{Jpeg2000Header, JpegHeader, JpegProcess};
 use crate::error::{RenderError, Result, malformed};
 use crate::frame::Decoded;
 use crate::image_module::{Geometry, Photometric};
@@ -37,7 +37,9 @@ pub(crate) fn decode_jpeg(transfer_syntax: &TransferSyntax, geometry: &Geometry,
         Photometric::Rgb | Photometric::YbrFull | Photometric::YbrFull422 => {
             let luminance = header.says_luminance().unwrap_or(photometric != Photometric::Rgb);
             if header.decoder_assumes_luminance() != Some(luminance) {
-                return Err(RenderError::UnsupportedPhotometric("colour in a codestream that is marked otherwise".into()));
+                return Err(RenderError::UnsupportedPhotometric(
+                    "colour in a codestream that is marked otherwise".into(),
+                ));
             }
             photometric = Photometric::Rgb;
         }
@@ -69,7 +71,8 @@ pub(crate) fn decode_jpeg2000(transfer_syntax: &TransferSyntax, geometry: &Geome
 }
 
 fn check_size(geometry: &Geometry, columns: u32, rows: u32, components: usize) -> Result<()> {
-    if (columns, rows) != (geometry.columns, geometry.rows) || components != usize::from(geometry.photometric.samples()) {
+    if (columns, rows) != (geometry.columns, geometry.rows) || components != usize::from(geometry.photometric.samples())
+    {
         return Err(malformed("the codestream and the object differ in rows, columns or samples"));
     }
     Ok(())
@@ -80,10 +83,16 @@ fn samples(bytes: Vec<u8>, bytes_per_sample: usize, precision: u8, geometry: &Ge
     Samples { bytes, bytes_per_sample, shift: 0, bits: precision.into(), signed: geometry.signed }
 }
 
-fn decode_one_frame(transfer_syntax: &TransferSyntax, geometry: &Geometry, bytes_per_sample: usize, stream: &[u8]) -> Result<Vec<u8>> {
+fn decode_one_frame(
+    transfer_syntax: &TransferSyntax,
+    geometry: &Geometry,
+    bytes_per_sample: usize,
+    stream: &[u8],
+) -> Result<Vec<u8>> {
     let object = one_frame_object(transfer_syntax, geometry, bytes_per_sample, stream)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| {
-        let object = dicom_object::from_reader(object.as_slice()).map_err(|_| malformed("the frame cannot be wrapped for decoding"))?;
+        let object = dicom_object::from_reader(object.as_slice())
+            .map_err(|_| malformed("the frame cannot be wrapped for decoding"))?;
         let pixels = object.decode_pixel_data_frame(0).map_err(|_| malformed("the codestream cannot be decoded"))?;
         Ok(pixels.into_data())
     }));
@@ -95,11 +104,17 @@ fn decode_one_frame(transfer_syntax: &TransferSyntax, geometry: &Geometry, bytes
 }
 
 /// A minimal Part 10 object, explicit VR little endian, around one codestream.
-fn one_frame_object(transfer_syntax: &TransferSyntax, geometry: &Geometry, bytes_per_sample: usize, stream: &[u8]) -> Result<Vec<u8>> {
+fn one_frame_object(
+    transfer_syntax: &TransferSyntax,
+    geometry: &Geometry,
+    bytes_per_sample: usize,
+    stream: &[u8],
+) -> Result<Vec<u8>> {
     let samples = geometry.photometric.samples();
     let bits = (bytes_per_sample * 8) as u16;
     let (rows, columns) = (geometry.rows as u16, geometry.columns as u16);
-    let length = u32::try_from(stream.len().next_multiple_of(2)).map_err(|_| RenderError::TooLarge("frame beyond 4 GiB".into()))?;
+    let length = u32::try_from(stream.len().next_multiple_of(2))
+        .map_err(|_| RenderError::TooLarge("frame beyond 4 GiB".into()))?;
 
     let mut meta = Vec::new();
     let mut version = short_header((0x0002, 0x0001), b"OB", 0);

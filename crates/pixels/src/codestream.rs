@@ -45,9 +45,10 @@ impl JpegHeader {
             let segment = stream.get(at + 4..at + 2 + length).ok_or_else(bad)?;
             match marker {
                 0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
-                    if frame.replace((marker, segment)).is_some() {
+                    if frame.is_some() {
                         return Err(bad());
                     }
+                    frame = Some((marker, segment));
                 }
                 0xE0 if segment.starts_with(b"JFIF\0") => jfif = true,
                 0xEE if segment.starts_with(b"Adobe") => adobe_transform = segment.get(11).copied(),
@@ -132,7 +133,9 @@ impl Jpeg2000Header {
         let specifications = stream.get(42..42 + usize::from(components) * 3).ok_or_else(bad)?;
         let (specifications, _) = specifications.as_chunks::<3>();
         let &[depth, horizontal, vertical] = specifications.first().ok_or_else(bad)?;
-        if specifications.iter().any(|other| *other != [depth, horizontal, vertical]) || (horizontal, vertical) != (1, 1) {
+        if specifications.iter().any(|other| *other != [depth, horizontal, vertical])
+            || (horizontal, vertical) != (1, 1)
+        {
             return Err(RenderError::UnsupportedLayout("JPEG 2000 components that differ or are subsampled".into()));
         }
         let colour_transform = colour_transform(stream).ok_or_else(bad)?;

@@ -16,7 +16,9 @@ pub(crate) fn render(samples: &Samples, photometric: Photometric) -> Result<Vec<
     let mut rgb: Vec<u8> = samples.codes().map(to_8_bits).collect();
     match photometric {
         Photometric::Rgb => {}
-        Photometric::YbrFull => rgb.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = ybr_full_to_rgb(*pixel)),
+        Photometric::YbrFull => {
+            rgb.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = ybr_full_to_rgb(*pixel))
+        }
         _ => return Err(malformed("the colour space of the decoded frame is not known")),
     }
     Ok(rgb)

@@ -33,7 +33,9 @@ pub(crate) fn encode(
     }
     let mut file = Vec::new();
     let (written, media_type) = match request.format {
-        Format::Jpeg(quality) => (picture.write_with_encoder(JpegEncoder::new_with_quality(&mut file, quality)), "image/jpeg"),
+        Format::Jpeg(quality) => {
+            (picture.write_with_encoder(JpegEncoder::new_with_quality(&mut file, quality)), "image/jpeg")
+        }
         Format::Png => (picture.write_with_encoder(PngEncoder::new(&mut file)), "image/png"),
     };
     written.map_err(|_| RenderError::TooLarge("the picture does not fit the requested format".into()))?;

@@ -46,8 +46,12 @@ pub(crate) fn decode(
             let bytes = rle::decode(&bytes, geometry)?;
             Ok(Decoded { samples: samples(bytes, geometry), photometric: geometry.photometric })
         }
-        Codec::Jpeg => codec::decode_jpeg(transfer_syntax, geometry, &encapsulated_frame(module, pixel_data, frames, index)?),
-        Codec::Jpeg2000 => codec::decode_jpeg2000(transfer_syntax, geometry, &encapsulated_frame(module, pixel_data, frames, index)?),
+        Codec::Jpeg => {
+            codec::decode_jpeg(transfer_syntax, geometry, &encapsulated_frame(module, pixel_data, frames, index)?)
+        }
+        Codec::Jpeg2000 => {
+            codec::decode_jpeg2000(transfer_syntax, geometry, &encapsulated_frame(module, pixel_data, frames, index)?)
+        }
         Codec::None => Err(RenderError::UnsupportedTransferSyntax(transfer_syntax.uid.clone())),
     }
 }
@@ -143,7 +147,12 @@ fn interleave(planes: &[u8], pixels: usize, width: usize) -> Vec<u8> {
 ///
 /// In this order: one fragment each; a single frame owns all; the offset tables; last, for JPEG and JPEG 2000, a
 /// fragment that opens with a start marker opens a frame. A table that points between fragments is an error.
-fn encapsulated_frame<'a>(module: &ImageModule<'a>, pixel_data: Element<'a>, frames: u32, index: u32) -> Result<Cow<'a, [u8]>> {
+fn encapsulated_frame<'a>(
+    module: &ImageModule<'a>,
+    pixel_data: Element<'a>,
+    frames: u32,
+    index: u32,
+) -> Result<Cow<'a, [u8]>> {
     let mut items = pixel_data.items();
     let basic_table = items.next().ok_or_else(|| malformed("the pixel data hold no offset table"))??.fragment();
     // (offset from the first fragment's item, bytes)
@@ -172,7 +181,8 @@ fn encapsulated_frame<'a>(module: &ImageModule<'a>, pixel_data: Element<'a>, fra
         let starts = offsets.into_iter().map(position).collect::<Option<Vec<usize>>>();
         starts.ok_or_else(|| malformed("the offset table points between fragments"))?
     } else {
-        let opens = |bytes: &[u8]| bytes.starts_with(&[0xFF, 0xD8, 0xFF]) || bytes.starts_with(&[0xFF, 0x4F, 0xFF, 0x51]);
+        let opens =
+            |bytes: &[u8]| bytes.starts_with(&[0xFF, 0xD8, 0xFF]) || bytes.starts_with(&[0xFF, 0x4F, 0xFF, 0x51]);
         fragments.iter().enumerate().filter(|(_, (_, bytes))| opens(bytes)).map(|(at, _)| at).collect()
     };
     if starts.len() != frames || starts.first() != Some(&0) || !starts.is_sorted_by(|a, b| a < b) {

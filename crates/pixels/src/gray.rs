@@ -17,8 +17,13 @@ pub(crate) struct GrayRequest<'a> {
     pub(crate) invert: bool,
 }
 
-/// Grey bytes and the window that made them; `None` when a VOI LUT did.
-pub(crate) fn render(samples: &Samples, request: &GrayRequest<'_>) -> Result<(Vec<u8>, Option<(f64, f64)>)> {
+/// Grey bytes, and centre and width of the window that made them; `None` when a VOI LUT did.
+pub(crate) struct Gray {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) window: Option<(f64, f64)>,
+}
+
+pub(crate) fn render(samples: &Samples, request: &GrayRequest<'_>) -> Result<Gray> {
     let modality = Modality::new(&request.modality, samples.signed)?;
     let voi = choose(samples, &modality, request)?;
     let gray = |code: u32| {
@@ -31,7 +36,7 @@ pub(crate) fn render(samples: &Samples, request: &GrayRequest<'_>) -> Result<(Ve
     } else {
         samples.codes().map(gray).collect()
     };
-    Ok((bytes, voi.window()))
+    Ok(Gray { bytes, window: voi.window() })
 }
 
 enum Modality {
@@ -43,7 +48,9 @@ impl Modality {
     fn new(attributes: &ModalityAttributes<'_>, signed: bool) -> Result<Self> {
         Ok(match attributes.lut {
             Some(item) => Self::Table(Lut::from_item(item, signed)?),
-            None => Self::Linear { slope: attributes.slope.unwrap_or(1.0), intercept: attributes.intercept.unwrap_or(0.0) },
+            None => {
+                Self::Linear { slope: attributes.slope.unwrap_or(1.0), intercept: attributes.intercept.unwrap_or(0.0) }
+            }
         })
     }
 
@@ -86,7 +93,9 @@ impl Voi {
 
     fn window(&self) -> Option<(f64, f64)> {
         match self {
-            Self::Linear { center, width } | Self::LinearExact { center, width } | Self::Sigmoid { center, width } => Some((*center, *width)),
+            Self::Linear { center, width } | Self::LinearExact { center, width } | Self::Sigmoid { center, width } => {
+                Some((*center, *width))
+            }
             Self::Table(_) => None,
         }
     }

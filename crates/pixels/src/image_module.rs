@@ -261,7 +261,8 @@ impl<'a> ImageModule<'a> {
         if !matches!(bits_allocated, 1 | 8 | 16 | 32) {
             return Err(RenderError::UnsupportedLayout(format!("{bits_allocated} bits allocated")));
         }
-        if bits_stored == 0 || bits_stored > bits_allocated || high_bit >= bits_allocated || high_bit + 1 < bits_stored {
+        if bits_stored == 0 || bits_stored > bits_allocated || high_bit >= bits_allocated || high_bit + 1 < bits_stored
+        {
             return Err(malformed("bits allocated, bits stored and high bit contradict each other"));
         }
         if samples == 3 && (signed || !matches!(bits_allocated, 8 | 16)) {
@@ -309,7 +310,9 @@ impl<'a> ImageModule<'a> {
         let shared = shared.map(group_transforms).transpose()?.unwrap_or_default();
         let top = self.transform;
         let levels = [own, shared, top];
-        let modality = levels.into_iter().find(|level| level.slope.is_some() || level.intercept.is_some() || level.modality_lut.is_some());
+        let modality = levels
+            .into_iter()
+            .find(|level| level.slope.is_some() || level.intercept.is_some() || level.modality_lut.is_some());
         let voi = levels.into_iter().find(|level| level.center.is_some() || level.voi_lut.is_some());
         Ok((modality_attributes(modality.unwrap_or_default())?, voi_attributes(voi.unwrap_or_default())?))
     }

@@ -10,7 +10,8 @@
 //! [`RenderError`] that says which of these it was.
 //!
 //! Bounds: files to [`MAX_FILE_BYTES`], frames to [`MAX_PIXELS`] and [`MAX_FRAME_BYTES`]. Nothing is allocated from a
-//! declared length that the file does not back. The worst frame needs about 600 MiB while a lossless JPEG is decoded.
+//! declared length that the file does not back. The worst frame stays below 1 GiB while it is decoded; an ordinary CT slice
+//! needs a few MiB.
 //!
 //! To render one more transfer syntax, start in `transfer_syntax.rs`; one more photometric interpretation, in
 //! `image_module.rs`. The compiler shows the rest of the way. Decoders by others are called only in `codec.rs`.
@@ -38,7 +39,7 @@ pub const MAX_FILE_BYTES: usize = 512 << 20;
 /// Largest frame accepted, in pixels (a digital mammogram has 13 million).
 pub const MAX_PIXELS: usize = 32 << 20;
 /// Largest decoded frame accepted, in bytes.
-pub const MAX_FRAME_BYTES: usize = 128 << 20;
+pub const MAX_FRAME_BYTES: usize = 64 << 20;
 
 /// What to show and how.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -126,7 +127,9 @@ pub fn render(file: &[u8], request: &RenderRequest) -> Result<Rendered, RenderEr
             let (modality, voi) = module.transforms(request.frame)?;
             let padding = module.padding_range(geometry.signed)?;
             let invert = decoded.photometric == Photometric::Monochrome1;
-            gray::render(&decoded.samples, &gray::GrayRequest { window: request.window, modality, voi, padding, invert })?
+            let request = gray::GrayRequest { window: request.window, modality, voi, padding, invert };
+            let gray = gray::render(&decoded.samples, &request)?;
+            (gray.bytes, gray.window)
         }
         Photometric::Palette => (colour::render_palette(&decoded.samples, &module)?, None),
         colour => (colour::render(&decoded.samples, colour)?, None),

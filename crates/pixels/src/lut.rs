@@ -95,7 +95,14 @@ fn plain_entries(data: Element<'_>, count: usize, bits: u16) -> Result<Vec<u16>>
 }
 
 /// Expands discrete, linear and indirect segments from word `at` on, at most `segments` of them.
-fn expand_segments(words: &[u16], mut at: usize, segments: usize, count: usize, entries: &mut Vec<u16>, indirect: bool) -> Result<()> {
+fn expand_segments(
+    words: &[u16],
+    mut at: usize,
+    segments: usize,
+    count: usize,
+    entries: &mut Vec<u16>,
+    indirect: bool,
+) -> Result<()> {
     let bad = || malformed("a segmented palette is not valid");
     for _ in 0..segments {
         if at >= words.len() {
@@ -116,7 +123,8 @@ fn expand_segments(words: &[u16], mut at: usize, segments: usize, count: usize, 
             1 => {
                 let from = f64::from(*entries.last().ok_or_else(bad)?);
                 let to = f64::from(word(content)?);
-                entries.extend((1..=length).map(|step| (from + (to - from) * step as f64 / length as f64).round() as u16));
+                entries
+                    .extend((1..=length).map(|step| (from + (to - from) * step as f64 / length as f64).round() as u16));
                 at = content + 1;
             }
             2 if !indirect => {
@@ -137,7 +145,13 @@ mod tests {
     use crate::part10::Encoding;
 
     fn segmented(count: u16, words: &[u16]) -> Result<Vec<u16>> {
-        let element = |bytes| Element { tag: (0x0028, 0x1221), vr: Some(*b"OW"), bytes, undefined_length: false, encoding: Encoding::EXPLICIT_LITTLE };
+        let element = |bytes| Element {
+            tag: (0x0028, 0x1221),
+            vr: Some(*b"OW"),
+            bytes,
+            undefined_length: false,
+            encoding: Encoding::EXPLICIT_LITTLE,
+        };
         let bytes = |words: &[u16]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
         let (descriptor, data) = (bytes(&[count, 0, 16]), bytes(words));
         Lut::from_segments(element(&descriptor), element(&data), false).map(|lut| lut.entries)

@@ -154,7 +154,9 @@ impl<'a> Element<'a> {
     pub(crate) fn decimals(self) -> Result<Vec<f64>> {
         let parts = self.text()?.split('\\').map(str::trim).filter(|part| !part.is_empty()).take(64);
         parts
-            .map(|part| part.parse::<f64>().ok().filter(|value| value.is_finite()).ok_or_else(|| self.bad("decimal string")))
+            .map(|part| {
+                part.parse::<f64>().ok().filter(|value| value.is_finite()).ok_or_else(|| self.bad("decimal string"))
+            })
             .collect()
     }
 
@@ -266,8 +268,27 @@ impl Header {
 fn has_short_length(vr: [u8; 2]) -> bool {
     matches!(
         &vr,
-        b"AE" | b"AS" | b"AT" | b"CS" | b"DA" | b"DS" | b"DT" | b"FD" | b"FL" | b"IS" | b"LO" | b"LT" | b"PN" | b"SH" | b"SL" | b"SS" | b"ST"
-            | b"TM" | b"UI" | b"UL" | b"US"
+        b"AE"
+            | b"AS"
+            | b"AT"
+            | b"CS"
+            | b"DA"
+            | b"DS"
+            | b"DT"
+            | b"FD"
+            | b"FL"
+            | b"IS"
+            | b"LO"
+            | b"LT"
+            | b"PN"
+            | b"SH"
+            | b"SL"
+            | b"SS"
+            | b"ST"
+            | b"TM"
+            | b"UI"
+            | b"UL"
+            | b"US"
     )
 }
 

@@ -37,13 +37,19 @@ impl TransferSyntax {
             "1.2.840.10008.1.2.2" => (Encoding::EXPLICIT_BIG, Codec::Native),
             "1.2.840.10008.1.2.1.98" => (Encoding::EXPLICIT_LITTLE, Codec::EncapsulatedNative),
             "1.2.840.10008.1.2.5" => (Encoding::EXPLICIT_LITTLE, Codec::RunLength),
-            "1.2.840.10008.1.2.4.50" | "1.2.840.10008.1.2.4.51" | "1.2.840.10008.1.2.4.57" | "1.2.840.10008.1.2.4.70" => {
-                (Encoding::EXPLICIT_LITTLE, Codec::Jpeg)
-            }
-            "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" | "1.2.840.10008.1.2.4.201" | "1.2.840.10008.1.2.4.202"
+            "1.2.840.10008.1.2.4.50"
+            | "1.2.840.10008.1.2.4.51"
+            | "1.2.840.10008.1.2.4.57"
+            | "1.2.840.10008.1.2.4.70" => (Encoding::EXPLICIT_LITTLE, Codec::Jpeg),
+            "1.2.840.10008.1.2.4.90"
+            | "1.2.840.10008.1.2.4.91"
+            | "1.2.840.10008.1.2.4.201"
+            | "1.2.840.10008.1.2.4.202"
             | "1.2.840.10008.1.2.4.203" => (Encoding::EXPLICIT_LITTLE, Codec::Jpeg2000),
             // JPIP Referenced Deflate, twice.
-            "1.2.840.10008.1.2.4.95" | "1.2.840.10008.1.2.4.205" => return Err(RenderError::UnsupportedTransferSyntax(uid)),
+            "1.2.840.10008.1.2.4.95" | "1.2.840.10008.1.2.4.205" => {
+                return Err(RenderError::UnsupportedTransferSyntax(uid));
+            }
             other if other.starts_with("1.2.840.10008.1.2.4.") => (Encoding::EXPLICIT_LITTLE, Codec::None),
             // Deflated Image Frame Compression, JPEG XL.
             other if other.starts_with("1.2.840.10008.1.2.8.") => (Encoding::EXPLICIT_LITTLE, Codec::None),

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dokuei_pixels::{FrameFacts, Format, RenderRequest, Rendered, Window, describe, render};
+use dokuei_pixels::{Format, FrameFacts, RenderRequest, Rendered, Window, describe, render};
 use image::DynamicImage;
 
 fn file(name: &str) -> Vec<u8> {
@@ -20,7 +20,8 @@ type Point = (u32, u32, &'static [u8]);
 
 /// Compares size, sum of all samples and single pixels; `tolerance` is per sample, for lossy codecs.
 fn check(name: &str, frame: u32, size: (u32, u32), sum: i64, points: [Point; 3], tolerance: u8) {
-    let rendered = render(&file(name), &RenderRequest { frame, ..PNG }).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let rendered =
+        render(&file(name), &RenderRequest { frame, ..PNG }).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!((rendered.columns, rendered.rows), size, "{name}");
     assert_eq!(rendered.media_type, "image/png");
     let picture = picture(&rendered);
@@ -28,7 +29,10 @@ fn check(name: &str, frame: u32, size: (u32, u32), sum: i64, points: [Point; 3],
     let bytes = picture.as_bytes();
     let samples = bytes.len() / (size.0 * size.1) as usize;
     let difference = (bytes.iter().map(|&byte| i64::from(byte)).sum::<i64>() - sum).abs();
-    assert!(difference <= i64::from(tolerance) * bytes.len() as i64 / 10, "{name} frame {frame}: sum off by {difference}");
+    assert!(
+        difference <= i64::from(tolerance) * bytes.len() as i64 / 10,
+        "{name} frame {frame}: sum off by {difference}"
+    );
     for (x, y, expected) in points {
         let at = (y * size.0 + x) as usize * samples;
         let got = &bytes[at..at + samples];
@@ -40,7 +44,13 @@ fn check(name: &str, frame: u32, size: (u32, u32), sum: i64, points: [Point; 3],
 
 #[test]
 fn one_magnetic_resonance_image_looks_the_same_in_every_encoding() {
-    let names = ["MR_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"];
+    let names = [
+        "MR_small.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+    ];
     for name in names {
         check(name, 0, (64, 64), 463_120, [(16, 21, &[106]), (32, 32, &[61]), (63, 62, &[245])], 0);
     }
@@ -67,11 +77,19 @@ fn colour_frames_come_out_in_their_colours() {
     let bright: [Point; 3] = [(25, 33, &[128, 255, 128]), (50, 50, &[128, 128, 255]), (99, 98, &[255, 255, 255])];
     check("SC_rgb_jpeg_gdcm.dcm", 0, (100, 100), 3_831_000, bright, 0);
     check("SC_rgb_gdcm_KY.dcm", 0, (100, 100), 3_831_000, bright, 0);
-    let from_luminance: [Point; 3] = [(25, 33, &[129, 255, 129]), (50, 50, &[125, 130, 255]), (99, 98, &[255, 255, 255])];
+    let from_luminance: [Point; 3] =
+        [(25, 33, &[129, 255, 129]), (50, 50, &[125, 130, 255]), (99, 98, &[255, 255, 255])];
     check("SC_ybr_full_422_uncompressed.dcm", 0, (100, 100), 3_832_000, from_luminance, 0);
     check("SC_rgb_jpeg_dcmtk.dcm", 0, (100, 100), 3_832_000, from_luminance, 2);
     // Bytes of a big endian file, in words.
-    check("SC_rgb_small_odd_big_endian.dcm", 0, (3, 3), 3477, [(0, 1, &[63, 87, 176]), (1, 1, &[63, 87, 176]), (2, 1, &[63, 87, 176])], 0);
+    check(
+        "SC_rgb_small_odd_big_endian.dcm",
+        0,
+        (3, 3),
+        3477,
+        [(0, 1, &[63, 87, 176]), (1, 1, &[63, 87, 176]), (2, 1, &[63, 87, 176])],
+        0,
+    );
 }
 
 #[test]
@@ -85,8 +103,10 @@ fn a_chosen_window_replaces_the_objects_own_and_is_reported() {
     let ct = file("CT_17106.dcm");
 
     let own = render(&ct, &PNG).expect("own window");
-    let same = render(&ct, &RenderRequest { window: Window::Linear { center: 30.0, width: 100.0 }, ..PNG }).expect("same window");
-    let wide = render(&ct, &RenderRequest { window: Window::Linear { center: 0.0, width: 4000.0 }, ..PNG }).expect("wide window");
+    let same = render(&ct, &RenderRequest { window: Window::Linear { center: 30.0, width: 100.0 }, ..PNG })
+        .expect("same window");
+    let wide = render(&ct, &RenderRequest { window: Window::Linear { center: 0.0, width: 4000.0 }, ..PNG })
+        .expect("wide window");
 
     assert_eq!(own.window, Some((30.0, 100.0)));
     assert_eq!(own, same);
@@ -103,7 +123,8 @@ fn without_a_window_the_frame_spans_black_to_white() {
     assert_eq!((bytes.iter().min(), bytes.iter().max()), (Some(&0), Some(&255)));
 
     let (center, width) = dose.window.expect("the window that was chosen");
-    let again = render(&file("rtdose_rle.dcm"), &RenderRequest { window: Window::Linear { center, width }, ..PNG }).expect("asked again");
+    let again = render(&file("rtdose_rle.dcm"), &RenderRequest { window: Window::Linear { center, width }, ..PNG })
+        .expect("asked again");
     assert_eq!(picture(&again).into_bytes(), bytes);
 }
 

@@ -74,7 +74,10 @@ fn the_synthetic_image_of_these_tests_is_a_good_one() {
 #[test]
 fn each_reason_has_its_kind() {
     assert_eq!(show(&file("test-SR.dcm")), Err(RenderError::NotAnImage));
-    assert_eq!(render(&file("MR_small.dcm"), &RenderRequest { frame: 1, ..PNG }), Err(RenderError::NoSuchFrame { frame: 1, frames: 1 }));
+    assert_eq!(
+        render(&file("MR_small.dcm"), &RenderRequest { frame: 1, ..PNG }),
+        Err(RenderError::NoSuchFrame { frame: 1, frames: 1 })
+    );
     let jpeg_ls = Err(RenderError::UnsupportedTransferSyntax("1.2.840.10008.1.2.4.81".into()));
     assert_eq!(show(&file("JPEGLSNearLossless_08.dcm")), jpeg_ls);
     let twelve_bits = Err(RenderError::UnsupportedTransferSyntax("1.2.840.10008.1.2.4.51".into()));
@@ -130,7 +133,8 @@ fn sequences_nested_beyond_sixty_four_are_refused() {
 
 #[test]
 fn an_object_that_contradicts_itself_is_not_guessed_at() {
-    let contradictions: [(&str, fn(&mut Vec<Vec<u8>>)); 6] = [
+    type Change = fn(&mut Vec<Vec<u8>>);
+    let contradictions: [(&str, Change); 6] = [
         ("rows given twice", |elements| elements.push(short(0x0028, 0x0010, 4))),
         ("three samples of grey", |elements| elements[0] = short(0x0028, 0x0002, 3)),
         ("more bits stored than allocated", |elements| elements[5] = short(0x0028, 0x0101, 12)),
@@ -152,7 +156,11 @@ fn a_codestream_of_another_size_is_refused_before_it_is_decoded() {
         let at = bytes.windows(8).position(|window| window == rows).expect("rows");
         bytes[at + 8] += 1;
         let refused = show(&bytes);
-        assert_eq!(refused, Err(RenderError::Malformed("the codestream and the object differ in rows, columns or samples".into())), "{name}");
+        assert_eq!(
+            refused,
+            Err(RenderError::Malformed("the codestream and the object differ in rows, columns or samples".into())),
+            "{name}"
+        );
     }
 }
 
@@ -191,7 +199,11 @@ fn a_modality_table_and_a_table_of_interest_are_applied() {
     // 0,1,2,3 -> 10,20,30,40 by the modality table -> 0, 0, 2048, 4095 of 12 bits by the table of interest.
     let object = grey(2, 2, &[0, 1, 2, 3], |elements| {
         elements.push(table(0x3000, [4, 0, 16], &[10, 20, 30, 40]));
-        elements.push(table(0x3010, [21, 20, 12], &(0..21).map(|at| if at < 20 { at * 2048 / 10 } else { 4095 }).collect::<Vec<u16>>()));
+        elements.push(table(
+            0x3010,
+            [21, 20, 12],
+            &(0..21).map(|at| if at < 20 { at * 2048 / 10 } else { 4095 }).collect::<Vec<u16>>(),
+        ));
     });
     let rendered = show(&object).expect("picture");
     assert_eq!(rendered.window, None);
@@ -210,7 +222,14 @@ fn flipped_bytes_end_in_a_picture_or_a_refusal() {
         state
     };
     let rounds = std::env::var("DOKUEI_PIXELS_FLIPS").ok().and_then(|text| text.parse().ok()).unwrap_or(40);
-    let names = ["MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "SC_rgb_gdcm_KY.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_gdcm.dcm", "CT_17106.dcm"];
+    let names = [
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+        "SC_rgb_gdcm_KY.dcm",
+        "SC_rgb_jpeg_dcmtk.dcm",
+        "SC_rgb_jpeg_gdcm.dcm",
+        "CT_17106.dcm",
+    ];
     let mut shown = 0;
     for name in names {
         let original = file(name);

@@ -3,6 +3,8 @@
 //! `DOKUEI_PIXELS_DATA=DIR cargo test -p dokuei-pixels --test survives -- --nocapture` goes over a folder of files
 //! and prints one line each; `DOKUEI_PIXELS_OUT=DIR` also writes the pictures, to be compared with another reader.
 
+#![expect(clippy::print_stdout, reason = "the list is what the run over a folder is for")]
+
 use std::path::{Path, PathBuf};
 
 use dokuei_pixels::{Format, RenderError, RenderRequest, Window, describe, render};
@@ -28,7 +30,8 @@ fn kind(error: &RenderError) -> String {
 
 #[test]
 fn a_folder_of_foreign_files_is_survived() {
-    let folder = std::env::var_os("DOKUEI_PIXELS_DATA").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata"), PathBuf::from);
+    let folder = std::env::var_os("DOKUEI_PIXELS_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata"), PathBuf::from);
     let out = std::env::var_os("DOKUEI_PIXELS_OUT").map(PathBuf::from);
     let mut files = Vec::new();
     files_below(&folder, &mut files);
@@ -44,7 +47,10 @@ fn a_folder_of_foreign_files_is_survived() {
             Ok(picture) => format!("picture {}x{} {:?}", picture.columns, picture.rows, picture.window),
             Err(error) => format!("{error:?}"),
         };
-        println!("{name}|{line}|{}", described.as_ref().map_or_else(|error| format!("{error:?}"), |facts| facts.photometric.clone()));
+        println!(
+            "{name}|{line}|{}",
+            described.as_ref().map_or_else(|error| format!("{error:?}"), |facts| facts.photometric.clone())
+        );
         *counts.entry(rendered.as_ref().map_or_else(kind, |_| "picture".into())).or_default() += 1;
         if let (Some(out), Ok(picture)) = (&out, rendered) {
             std::fs::write(out.join(name.replace('/', "__") + ".png"), picture.bytes).expect("writable folder");

@@ -4,8 +4,11 @@ use typst::text::Font;
 
 use crate::{ReportPage, ReportPdfError};
 
-/// Longest text of one field, in characters; twenty dense pages.
+/// Longest text of a field that may span pages, in characters; forty dense pages.
 const MAX_CHARACTERS: usize = 50_000;
+/// Longest text of any other field. The patient's name and identifier stand in the header of every page.
+const MAX_SHORT_CHARACTERS: usize = 200;
+const LONG_FIELDS: [&str; 5] = ["clinical_question", "findings", "impression", "recommendation", "predecessor_note"];
 /// Longest line. The typesetter counts bytes of a run in 16 bits.
 const MAX_LINE_BYTES: usize = 60_000;
 
@@ -69,10 +72,15 @@ fn fields(page: &ReportPage) -> [(&'static str, &str); 27] {
 
 /// Line ends become LF and tabs spaces; trailing space goes. Everything else is kept or refused.
 fn printable(field: &'static str, value: &str, font: &Font) -> Result<String, ReportPdfError> {
-    if value.chars().count() > MAX_CHARACTERS {
-        return Err(ReportPdfError::TooLong { field, limit: MAX_CHARACTERS });
+    let long = LONG_FIELDS.contains(&field);
+    let limit = if long { MAX_CHARACTERS } else { MAX_SHORT_CHARACTERS };
+    if value.chars().count() > limit {
+        return Err(ReportPdfError::TooLong { field, limit });
     }
-    let value = value.replace("\r\n", "\n").replace('\r', "\n").replace('\t', "    ");
+    let mut value = value.replace("\r\n", "\n").replace('\r', "\n").replace('\t', "    ");
+    if !long {
+        value = value.replace('\n', " ");
+    }
     let value = value.trim_end();
     if value.lines().any(|line| line.len() > MAX_LINE_BYTES) {
         return Err(ReportPdfError::TooLong { field, limit: MAX_LINE_BYTES / 3 });

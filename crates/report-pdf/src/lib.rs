@@ -31,6 +31,9 @@ pub enum ReportPdfError {
     /// More text than a report has.
     #[error("{field} is longer than {limit} characters, shorten it")]
     TooLong { field: &'static str, limit: usize },
+    /// Text would stand beyond the edge of the paper and be lost.
+    #[error("text does not fit on the page, insert spaces or line breaks in the longest words")]
+    OutsidePage,
     /// The page needs a value here: a page that does not name its patient can be mixed up.
     #[error("{field} is empty, a report cannot be printed without it")]
     Empty { field: &'static str },

@@ -6,7 +6,7 @@ use jiff::Zoned;
 use typst::diag::{FileError, FileResult, SourceDiagnostic};
 use typst::ecow::EcoVec;
 use typst::foundations::{Bytes, Datetime, Dict, Duration, Smart, Str, Value};
-use typst::layout::{Frame, FrameItem};
+use typst::layout::{Abs, Frame, FrameItem, Point, Size};
 use typst::syntax::{FileId, RootedPath, Source, VirtualPath, VirtualRoot};
 use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
@@ -26,7 +26,11 @@ pub(crate) fn font() -> Result<Font, ReportPdfError> {
 }
 
 /// Lays out and exports. `fields` have been checked against `font`.
-pub(crate) fn typeset(page: &ReportPage, fields: &[(&'static str, String)], font: &Font) -> Result<Vec<u8>, ReportPdfError> {
+pub(crate) fn typeset(
+    page: &ReportPage,
+    fields: &[(&'static str, String)],
+    font: &Font,
+) -> Result<Vec<u8>, ReportPdfError> {
     let options = options(page)?;
     let world = ReportWorld::new(fields, font)?;
     let result = lay_out_and_export(&world, &options);
@@ -36,12 +40,10 @@ pub(crate) fn typeset(page: &ReportPage, fields: &[(&'static str, String)], font
 }
 
 fn lay_out_and_export(world: &ReportWorld, options: &PdfOptions) -> Result<Vec<u8>, ReportPdfError> {
-    let document: PagedDocument = typst::compile(world).output.map_err(|errors| ReportPdfError::Layout(messages(&errors)))?;
-    // The texts were checked one character at a time; shaping may still have failed for a sequence of them.
+    let document: PagedDocument =
+        typst::compile(world).output.map_err(|errors| ReportPdfError::Layout(messages(&errors)))?;
     for page in document.pages() {
-        if let Some(character) = first_missing(&page.frame) {
-            return Err(ReportPdfError::MissingGlyph { character, field: "page" });
-        }
+        inspect(&page.frame, Point::zero(), page.frame.size())?;
     }
     typst_pdf::pdf(&document, options).map_err(|errors| ReportPdfError::Export(messages(&errors)))
 }
@@ -75,15 +77,35 @@ fn messages(errors: &EcoVec<SourceDiagnostic>) -> TypesetterError {
     TypesetterError(errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; "))
 }
 
-fn first_missing(frame: &Frame) -> Option<char> {
-    frame.items().find_map(|(_, item)| match item {
-        FrameItem::Group(group) => first_missing(&group.frame),
-        FrameItem::Text(text) => text.glyphs.iter().filter(|glyph| glyph.id == 0).find_map(|glyph| {
-            let characters = text.text.get(glyph.range()).unwrap_or("\u{FFFD}");
-            characters.chars().find(|&character| !check::is_variation_selector(character))
-        }),
-        _ => None,
-    })
+/// Looks at what was really set. Texts were checked one character at a time, but shaping may fail for a sequence of
+/// them, and a word without a place to break may run off the paper.
+fn inspect(frame: &Frame, origin: Point, paper: Size) -> Result<(), ReportPdfError> {
+    for (position, item) in frame.items() {
+        let position = origin + *position;
+        match item {
+            FrameItem::Group(group) => inspect(&group.frame, position, paper)?,
+            FrameItem::Text(text) => {
+                if let Some(glyph) = text.glyphs.iter().find(|glyph| glyph.id == 0) {
+                    let mut characters = text.text.get(glyph.range()).unwrap_or_default().chars();
+                    let character =
+                        characters.find(|&character| !check::is_variation_selector(character)).unwrap_or('\u{FFFD}');
+                    return Err(ReportPdfError::MissingGlyph { character, field: "page" });
+                }
+                let margin = Abs::mm(5.0);
+                let right = position.x + text.width();
+                // The position is that of the baseline.
+                if position.x < margin
+                    || right > paper.x - margin
+                    || position.y < margin
+                    || position.y > paper.y - margin
+                {
+                    return Err(ReportPdfError::OutsidePage);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A world with one source, one font and no date: nothing a template could ask for is outside it.
@@ -96,9 +118,11 @@ struct ReportWorld {
 
 impl ReportWorld {
     fn new(fields: &[(&'static str, String)], font: &Font) -> Result<Self, ReportPdfError> {
-        let path = VirtualPath::new("report.typ").map_err(|_| ReportPdfError::Layout(TypesetterError("template path".into())))?;
+        let path = VirtualPath::new("report.typ")
+            .map_err(|_| ReportPdfError::Layout(TypesetterError("template path".into())))?;
         let id = RootedPath::new(VirtualRoot::Project, path).intern();
-        let inputs: Dict = fields.iter().map(|(name, text)| (Str::from(*name), Value::Str(text.as_str().into()))).collect();
+        let inputs: Dict =
+            fields.iter().map(|(name, text)| (Str::from(*name), Value::Str(text.as_str().into()))).collect();
         Ok(Self {
             library: LazyHash::new(Library::builder().with_inputs(inputs).build()),
             book: LazyHash::new(FontBook::from_fonts([font])),

@@ -135,8 +135,9 @@ proptest! {
 
     #[test]
     fn unicode_comes_back_as_it_went(text in "\\PC{0,40}") {
-        let text = text.trim_start_matches('\u{FEFF}').trim_end_matches(' ').replace('\\', "");
-        check_round_trip(&SpecificCharacterSet::utf8(), &text)?;
+        let text = text.replace('\\', "");
+        let text = text.trim_end_matches(' ');
+        check_round_trip(&SpecificCharacterSet::utf8(), text)?;
     }
 
     /// The encoder of every declaration refuses, or writes what its decoder reads back.

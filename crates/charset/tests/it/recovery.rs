@@ -46,6 +46,22 @@ fn half_width_kana_without_declaration_are_kana() {
 }
 
 #[test]
+fn euc_jp_whose_bytes_are_all_kana_is_told_by_impossible_kana() {
+    // As kana: ﾆ｣, ｰﾋ, ｾｮ, ﾞ after ｱ.
+    for (bytes, name) in [
+        (b"\xBA\xB4\xC6\xA3".as_slice(), "佐藤"),
+        (b"\xB0\xCB\xC5\xC4", "伊田"),
+        (b"\xBE\xAE\xCE\xD3", "小林"),
+        (b"\xB1\xDE", "厭"),
+    ] {
+        recovers_name("", bytes, name);
+    }
+    // Possible kana are kana, although these bytes are also 山田.
+    recovers_name("", b"\xBB\xB3\xC5\xC4", "ｻｳﾅﾄ");
+    recovers_name("", b"\xA2\xB7\xAC\xB8\xDE\xCA\xDF\xA3", "｢ｷｬｸﾞﾊﾟ｣");
+}
+
+#[test]
 fn utf_8_is_recognised_under_other_declarations() {
     let name = "Yamada^Tarou=山田^太郎=やまだ^たろう";
     for terms in ["", "ISO_IR 13", "ISO_IR 100", "\\ISO 2022 IR 87", "GB18030", "ISO_IR 144"] {
@@ -85,6 +101,8 @@ fn escape_sequences_speak_for_themselves() {
     for terms in ["", "ISO_IR 100", "ISO_IR 192", "GB18030", "ISO 2022 IR 100"] {
         recovers_name(terms, bytes, "Yamada^Tarou=山田^太郎");
     }
+    // Without `ISO 2022` in its term, not even the declared set may be designated.
+    recovers_name("ISO_IR 100", b"\xE9\x1B-A\xE9", "éé");
     // JIS C 6226-1978, and half-width kana in seven bits.
     recovers_name("\\ISO 2022 IR 87", b"\x1B$@;3K\\\x1B(J", "山本");
     recovers_name("\\ISO 2022 IR 87", b"\x1B(I1^3\x1B(B", "ｱﾞｳ");
@@ -95,6 +113,16 @@ fn vendor_extension_kanji_are_read_and_flagged() {
     // 7C62 is IBM's 髙 as NEC places it, 2D21 is NEC's ①.
     recovers_name("\\ISO 2022 IR 87", b"\x1B$B|b66\x1B(B", "髙橋");
     recovers_name("\\ISO 2022 IR 87", b"\x1B$B-!\x1B(B", "①");
+}
+
+#[test]
+fn what_gbk_does_not_have_is_flagged() {
+    // € of Windows, 𠮷 in the four bytes of GB18030.
+    recovers_name("GBK", b"\x80", "€");
+    recovers_name("GB18030", b"\x80", "€");
+    let four_bytes = crate::declared("GB18030").encode_text("𠮷").unwrap();
+    recovers_name("GBK", &four_bytes, "𠮷");
+    assert!(!crate::declared("GB18030").decode_text(&four_bytes).repaired);
 }
 
 #[test]

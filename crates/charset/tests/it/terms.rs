@@ -6,20 +6,21 @@ use crate::declared;
 
 #[test]
 fn every_defined_term_reads_its_own_set_and_is_written_as_it_was() {
-    // One code of each single-byte set, and the character it has there.
-    for (number, byte, character) in [
-        (100, 0xE9, 'é'),
-        (101, 0xB1, 'ą'),
-        (109, 0xA1, 'Ħ'),
-        (110, 0xA2, 'ĸ'),
-        (126, 0xE1, 'α'),
-        (127, 0xC7, 'ا'),
-        (138, 0xE0, 'א'),
-        (144, 0xB0, 'А'),
-        (148, 0xFD, 'ı'),
-        (166, 0xA1, 'ก'),
-        (203, 0xA4, '€'),
-        (13, 0xB1, 'ｱ'),
+    // One code of each single-byte set, the character it has there, and the escape sequence of
+    // Table C.12-3.
+    for (number, byte, character, designation) in [
+        (100, 0xE9, 'é', b"\x1B-A"),
+        (101, 0xB1, 'ą', b"\x1B-B"),
+        (109, 0xA1, 'Ħ', b"\x1B-C"),
+        (110, 0xA2, 'ĸ', b"\x1B-D"),
+        (126, 0xE1, 'α', b"\x1B-F"),
+        (127, 0xC7, 'ا', b"\x1B-G"),
+        (138, 0xE0, 'א', b"\x1B-H"),
+        (144, 0xB0, 'А', b"\x1B-L"),
+        (148, 0xFD, 'ı', b"\x1B-M"),
+        (166, 0xA1, 'ก', b"\x1B-T"),
+        (203, 0xA4, '€', b"\x1B-b"),
+        (13, 0xB1, 'ｱ', b"\x1B)I"),
     ] {
         for terms in [format!("ISO_IR {number}"), format!("ISO 2022 IR {number}")] {
             let set = declared(&terms);
@@ -32,14 +33,20 @@ fn every_defined_term_reads_its_own_set_and_is_written_as_it_was() {
         // The same set as an extension of the default repertoire: designated, then used.
         let set = declared(&format!("\\ISO 2022 IR {number}"));
         let encoded = set.encode_text(&character.to_string()).unwrap();
-        assert_eq!((encoded.len(), encoded[0], encoded[3]), (4, 0x1B, byte));
+        assert_eq!(encoded, [designation.as_slice(), &[byte]].concat(), "{number}");
         assert_eq!(set.decode_text(&encoded).value, character.to_string());
     }
-    for (number, character) in [(87, '亜'), (159, '丂'), (149, '가'), (58, '啊')] {
+    for (number, character, bytes) in [
+        (87, '亜', b"\x1B$B0!\x1B(B".as_slice()),
+        (159, '丂', b"\x1B$(D0!\x1B(B"),
+        (149, '가', b"\x1B$)C\xB0\xA1"),
+        (58, '啊', b"\x1B$)A\xB0\xA1"),
+    ] {
         let terms = format!("\\ISO 2022 IR {number}");
         let set = declared(&terms);
         assert_eq!(set.defined_terms(), terms);
         let encoded = set.encode_text(&character.to_string()).unwrap();
+        assert_eq!(encoded, bytes, "{terms}");
         assert_eq!(set.decode_text(&encoded).value, character.to_string());
     }
     for terms in ["ISO_IR 192", "GB18030", "GBK"] {

@@ -72,7 +72,8 @@ impl Head {
     fn plain(&self, tag: Tag) -> String {
         let bytes = self.bytes(tag).unwrap_or_default();
         let first = bytes.split(|byte| *byte == b'\\').next().unwrap_or_default();
-        let text: String = first.iter().map(|byte| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { ' ' }).collect();
+        let text: String =
+            first.iter().map(|byte| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { ' ' }).collect();
         text.trim().to_owned()
     }
 
@@ -133,7 +134,8 @@ impl<'h> Texts<'h> {
         let Some(entity) = self.head.issuer.get(&tag::UNIVERSAL_ENTITY_ID) else {
             return String::new();
         };
-        let own = self.head.issuer.get(&tag::SPECIFIC_CHARACTER_SET).map(|set| SpecificCharacterSet::parse_lossy(&set.value));
+        let own =
+            self.head.issuer.get(&tag::SPECIFIC_CHARACTER_SET).map(|set| SpecificCharacterSet::parse_lossy(&set.value));
         let decoded = match &own {
             Some((charset, repaired)) => {
                 self.repaired |= repaired;

@@ -1,6 +1,6 @@
 //! The head of a data set: the elements that the index needs, read while the object arrives.
 //!
-//! To index one more element: add its tag to [`collected`] and read it in `facts.rs`.
+//! To index one more element: add its tag to `collected` and read it in `facts.rs`.
 
 mod facts;
 mod number;
@@ -162,7 +162,11 @@ impl HeadReader {
     }
 
     fn progress(&self) -> Progress {
-        if self.collector.pixel_data.is_some() || self.tokenizer.at_padding() { Progress::Done } else { Progress::NeedMore }
+        if self.collector.pixel_data.is_some() || self.tokenizer.at_padding() {
+            Progress::Done
+        } else {
+            Progress::NeedMore
+        }
     }
 
     fn push_plain(&mut self, bytes: &[u8]) -> Result<Progress, HeadError> {
@@ -302,7 +306,9 @@ impl Sink for Collector {
                     Want::Nothing
                 }
             }
-            1 if self.issuer_items == Some(1) && matches!(tag, tag::SPECIFIC_CHARACTER_SET | tag::UNIVERSAL_ENTITY_ID) => {
+            1 if self.issuer_items == Some(1)
+                && matches!(tag, tag::SPECIFIC_CHARACTER_SET | tag::UNIVERSAL_ENTITY_ID) =>
+            {
                 Want::Value
             }
             _ => Want::Nothing,

@@ -27,9 +27,11 @@ fn slice() -> DataSetWriter {
     let (charset, _) = SpecificCharacterSet::parse_lossy(b"\\ISO 2022 IR 87");
     let name = charset.encode_person_name("Aizumi^Sakae=藍住^榮=あいずみ^さかえ").unwrap();
     let mut qualifiers = Item::new();
-    qualifiers
-        .text(tag::SPECIFIC_CHARACTER_SET, Vr::CS, "ISO_IR 192")
-        .text(tag::UNIVERSAL_ENTITY_ID, Vr::UT, "1.2.392.100495.20.3.51.13610001234");
+    qualifiers.text(tag::SPECIFIC_CHARACTER_SET, Vr::CS, "ISO_IR 192").text(
+        tag::UNIVERSAL_ENTITY_ID,
+        Vr::UT,
+        "1.2.392.100495.20.3.51.13610001234",
+    );
     let mut data_set = DataSetWriter::new();
     data_set
         .joined(tag::SPECIFIC_CHARACTER_SET, Vr::CS, "\\ISO 2022 IR 87")
@@ -60,6 +62,8 @@ fn slice() -> DataSetWriter {
 fn a_slice_gives_its_facts() {
     let bytes = slice().encode().unwrap();
     let head = read(EXPLICIT_VR_LITTLE_ENDIAN, &bytes, 1000).unwrap();
+    // Byte by byte, so that every escape sequence and every kanji of the name is torn apart.
+    assert_eq!(read(EXPLICIT_VR_LITTLE_ENDIAN, &bytes, 1).as_ref(), Ok(&head));
     let facts = head.facts(&syntax(EXPLICIT_VR_LITTLE_ENDIAN)).unwrap();
     assert_eq!(facts.patient.name, PersonName::parse("Aizumi^Sakae=藍住^榮=あいずみ^さかえ"));
     assert_eq!(facts.patient.id, "0001234567");

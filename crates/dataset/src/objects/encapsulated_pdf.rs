@@ -4,8 +4,8 @@ use dokuei_domain::SopInstanceUid;
 use dokuei_domain::facts::PatientFacts;
 
 use super::{
-    DIAGNOSTIC_IMAGING_REPORT, ENCAPSULATED_PDF_STORAGE, EquipmentModule, InstanceReference, ObjectError, SeriesModule, StudyModule, code,
-    date, put_equipment, put_patient, put_series, put_sop_common, put_study, time,
+    DIAGNOSTIC_IMAGING_REPORT, ENCAPSULATED_PDF_STORAGE, EquipmentModule, InstanceReference, ObjectError, SeriesModule,
+    StudyModule, code, date, put_equipment, put_patient, put_series, put_sop_common, put_study, time,
 };
 use crate::tag;
 use crate::vr::Vr;
@@ -36,7 +36,8 @@ pub struct EncapsulatedPdfDocument {
 ///
 /// When the PDF is empty or does not fit an element, or a text cannot be encoded.
 pub fn encapsulated_pdf(document: &EncapsulatedPdfDocument) -> Result<Vec<u8>, ObjectError> {
-    let length = u32::try_from(document.pdf.len()).ok().filter(|length| *length != 0).ok_or(ObjectError::DocumentLength)?;
+    let length =
+        u32::try_from(document.pdf.len()).ok().filter(|length| *length != 0).ok_or(ObjectError::DocumentLength)?;
     let mut data_set = DataSetWriter::utf8();
     put_sop_common(&mut data_set, ENCAPSULATED_PDF_STORAGE, &document.sop_instance, &document.signed_at);
     put_patient(&mut data_set, &document.patient);

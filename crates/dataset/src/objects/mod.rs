@@ -105,9 +105,11 @@ const DIAGNOSTIC_IMAGING_REPORT: [&str; 3] = ["18748-4", "LN", "Diagnostic Imagi
 /// A code sequence item.
 fn code([value, scheme, meaning]: [&str; 3]) -> Item {
     let mut item = Item::new();
-    item.text(tag::CODE_VALUE, Vr::SH, value)
-        .text(tag::CODING_SCHEME_DESIGNATOR, Vr::SH, scheme)
-        .text(tag::CODE_MEANING, Vr::LO, meaning);
+    item.text(tag::CODE_VALUE, Vr::SH, value).text(tag::CODING_SCHEME_DESIGNATOR, Vr::SH, scheme).text(
+        tag::CODE_MEANING,
+        Vr::LO,
+        meaning,
+    );
     item
 }
 
@@ -138,7 +140,8 @@ impl StudyEvidence {
             item
         });
         let mut item = Item::new();
-        item.text(tag::STUDY_INSTANCE_UID, Vr::UI, self.study.as_str()).items(tag::REFERENCED_SERIES_SEQUENCE, series.collect());
+        item.text(tag::STUDY_INSTANCE_UID, Vr::UI, self.study.as_str())
+            .items(tag::REFERENCED_SERIES_SEQUENCE, series.collect());
         item
     }
 }
@@ -179,7 +182,11 @@ fn put_patient(data_set: &mut DataSetWriter, patient: &PatientFacts) {
     // Table 10-18: an OID is said again where its kind can be said.
     if Uid::parse(&patient.issuer).is_ok() {
         let mut qualifiers = Item::new();
-        qualifiers.text(tag::UNIVERSAL_ENTITY_ID, Vr::UT, &patient.issuer).text(tag::UNIVERSAL_ENTITY_ID_TYPE, Vr::CS, "ISO");
+        qualifiers.text(tag::UNIVERSAL_ENTITY_ID, Vr::UT, &patient.issuer).text(
+            tag::UNIVERSAL_ENTITY_ID_TYPE,
+            Vr::CS,
+            "ISO",
+        );
         data_set.item(tag::ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE, qualifiers);
     }
 }

@@ -4,8 +4,9 @@ use dokuei_domain::facts::PatientFacts;
 use dokuei_domain::{PersonName, SopInstanceUid};
 
 use super::{
-    BASIC_TEXT_SR_STORAGE, Code, DIAGNOSTIC_IMAGING_REPORT, EquipmentModule, ObjectError, SeriesModule, StudyEvidence, StudyModule, code,
-    date, date_time, evidence_items, put_equipment, put_patient, put_series, put_sop_common, put_study, time,
+    BASIC_TEXT_SR_STORAGE, Code, DIAGNOSTIC_IMAGING_REPORT, EquipmentModule, ObjectError, SeriesModule, StudyEvidence,
+    StudyModule, code, date, date_time, evidence_items, put_equipment, put_patient, put_series, put_sop_common,
+    put_study, time,
 };
 use crate::tag;
 use crate::vr::Vr;
@@ -190,7 +191,8 @@ fn language(language: ReportLanguage) -> Item {
         ReportLanguage::Japanese => ["ja", "RFC5646", "Japanese"],
         ReportLanguage::English => ["en", "RFC5646", "English"],
     };
-    let mut item = content_item("HAS CONCEPT MOD", "CODE", ["121049", "DCM", "Language of Content Item and Descendants"]);
+    let mut item =
+        content_item("HAS CONCEPT MOD", "CODE", ["121049", "DCM", "Language of Content Item and Descendants"]);
     item.item(tag::CONCEPT_CODE_SEQUENCE, code(value));
     item
 }

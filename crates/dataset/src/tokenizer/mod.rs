@@ -298,7 +298,9 @@ impl Tokenizer {
                 self.note_disorder(tag, begin)?;
             }
             (None | Some(FrameKind::Item), tag) if tag.is_delimiter() => return misplaced,
-            (None, Tag(0, 0)) if length == Some(0) && self.last_top_tag.is_some() => self.state = State::Padding { begin },
+            (None, Tag(0, 0)) if length == Some(0) && self.last_top_tag.is_some() => {
+                self.state = State::Padding { begin }
+            }
             // Group 0 is for commands (PS3.7 6.3): whatever this is, it is not a data set.
             (None, tag) if tag.group() == 0 => return misplaced,
             (None | Some(FrameKind::Item), _) => {
@@ -321,8 +323,8 @@ impl Tokenizer {
             Element { tag, vr, length, depth: self.depth(), offset: begin, value_offset: self.offset, encoding };
         let want = sink.element(&element);
         let Some(length) = length else {
-            let (kind, encoding) = undefined_length_content(&element)
-                .ok_or(TokenError::UndefinedLength { tag, offset: begin })?;
+            let (kind, encoding) =
+                undefined_length_content(&element).ok_or(TokenError::UndefinedLength { tag, offset: begin })?;
             return self.open(Frame { kind, defined: false, bound: self.bound(), encoding, tag }, begin);
         };
         match want {
@@ -398,7 +400,13 @@ impl Tokenizer {
 
     fn top_frame(&self, tag: Tag) -> Frame {
         let encoding = self.inner_encoding();
-        self.frames.last().copied().unwrap_or(Frame { kind: FrameKind::Item, defined: false, bound: u64::MAX, encoding, tag })
+        self.frames.last().copied().unwrap_or(Frame {
+            kind: FrameKind::Item,
+            defined: false,
+            bound: u64::MAX,
+            encoding,
+            tag,
+        })
     }
 }
 

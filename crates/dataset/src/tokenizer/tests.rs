@@ -75,10 +75,18 @@ fn reads_the_same_elements_in_every_encoding() {
 #[test]
 fn walks_through_sequences_of_both_kinds() {
     let inner = b"\x08\0\0\x01SH\x02\0A ";
-    let undefined =
-        [b"\x40\0\x43\xa0SQ\0\0\xff\xff\xff\xff", ITEM_UNDEFINED, inner, ITEM_END, SEQUENCE_END, b"\x40\0\x50\xa0CS\0\0"].concat();
+    let undefined = [
+        b"\x40\0\x43\xa0SQ\0\0\xff\xff\xff\xff",
+        ITEM_UNDEFINED,
+        inner,
+        ITEM_END,
+        SEQUENCE_END,
+        b"\x40\0\x50\xa0CS\0\0",
+    ]
+    .concat();
     check(ExplicitLittle, &undefined, "(0040,A043)SQ@0 [1 (0008,0100)SH@20 =A  1] (0040,A050)CS@46 =");
-    let defined = [&b"\x40\0\x43\xa0SQ\0\0\x12\0\0\0\xfe\xff\0\xe0\x0a\0\0\0"[..], inner, b"\x40\0\x50\xa0CS\0\0"].concat();
+    let defined =
+        [&b"\x40\0\x43\xa0SQ\0\0\x12\0\0\0\xfe\xff\0\xe0\x0a\0\0\0"[..], inner, b"\x40\0\x50\xa0CS\0\0"].concat();
     check(ExplicitLittle, &defined, "(0040,A043)SQ@0 [1 (0008,0100)SH@20 =A  1] (0040,A050)CS@30 =");
     // An empty item, and nothing in the sequence.
     let empty = b"\x40\0\x43\xa0SQ\0\0\x08\0\0\0\xfe\xff\0\xe0\0\0\0\0\x40\0\x72\xa3SQ\0\0\0\0\0\0";
@@ -105,7 +113,11 @@ fn unknown_value_representations_are_kept() {
     check(ExplicitLittle, b"\x09\0\x10\x10ZZ\0\0\x02\0\0\0ab", "(0009,1010)ZZ@0 =ab");
     check(ExplicitLittle, b"\x09\0\x10\x10??\x02\0ab", "(0009,1010)??@0 =ab");
     let tag = Tag(9, 0x1010);
-    check_error(ExplicitLittle, b"\x09\0\x10\x10\0\0\x02\0ab", TokenError::InvalidVr { tag, vr: Vr([0, 0]), offset: 0 });
+    check_error(
+        ExplicitLittle,
+        b"\x09\0\x10\x10\0\0\x02\0ab",
+        TokenError::InvalidVr { tag, vr: Vr([0, 0]), offset: 0 },
+    );
 }
 
 #[test]
@@ -171,7 +183,8 @@ fn what_cannot_be_a_data_set_is_refused() {
 #[test]
 fn tolerates_what_equipment_does() {
     // A stray delimiter, an odd length, some disorder, zero padding.
-    let stray = [b"\x08\0\x60\0CS\x02\0CT", SEQUENCE_END, b"\x10\0\x20\0LO\x01\x001\x08\0\x70\0LO\0\0", &[0; 20]].concat();
+    let stray =
+        [b"\x08\0\x60\0CS\x02\0CT", SEQUENCE_END, b"\x10\0\x20\0LO\x01\x001\x08\0\x70\0LO\0\0", &[0; 20]].concat();
     check(ExplicitLittle, &stray, "(0008,0060)CS@0 =CT (0010,0020)LO@18 =1 (0008,0070)LO@27 =");
     check(ExplicitLittle, b"\x08\0\x60\0CS\x02\0CT\0", "(0008,0060)CS@0 =CT");
     // Delimiters although the lengths are defined.

@@ -27,7 +27,7 @@ use super::{
     opening::{self, AcceptedContext},
 };
 use crate::{
-    Abort, Rejection, Waiting,
+    Abort, ProtocolError, Rejection, Waiting,
     association_pdu::{abort_pdu, printable, read_associate_request, reject_pdu, release_response_pdu, write_associate},
     fault::Fault,
     wire::{self, Receiver, Sender, Unit},
@@ -130,8 +130,14 @@ enum Refusal {
     Stopped,
 }
 
-impl<E: Into<Fault>> From<E> for Refusal {
-    fn from(error: E) -> Self {
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<ProtocolError> for Refusal {
+    fn from(error: ProtocolError) -> Self {
         Self::Fault(error.into())
     }
 }

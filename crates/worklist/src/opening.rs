@@ -1,0 +1,144 @@
+//! From the study to the case: opening it when the study settles, withdrawing it when the facility does, and noticing images that came too late.
+
+use dokuei_database::{NewCase, ReadTx};
+use dokuei_domain::{
+    Actor, CaseId, StudyPk, Timestamp,
+    workitem::Discontinuation,
+};
+
+use crate::{Worklist, WorklistError};
+
+/// Studies or cases that one run of the reconciler looks at; the next run takes the rest.
+const MISSED_AT_ONCE: u32 = 200;
+
+impl Worklist {
+    /// What a settled study leads to: a case, or the note on its signed case that images came later. May run any number of times.
+    pub(crate) async fn study_settled(&self, study: StudyPk) -> Result<(), WorklistError> {
+        match self.open_case(study).await? {
+            Some(case) => self.note_late_images(case).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Opens a case if the study asks for one and has none. Gives the case that existed before.
+    async fn open_case(&self, study: StudyPk) -> Result<Option<CaseId>, WorklistError> {
+        let now = self.ambient.now();
+        let mut tx = self.database.write().await?;
+        // A withdrawal or a request of the same moment waits for us, or we see what it wrote.
+        if !tx.case_study_lock(study).await? {
+            return Err(WorklistError::StudyNotFound(study));
+        }
+        let facts = tx.case_study_facts(study).await?.ok_or(WorklistError::StudyNotFound(study))?;
+        if facts.case.is_some() {
+            return Ok(facts.case);
+        }
+        if !facts.opens_case || facts.withdrawn_at.is_some() {
+            return Ok(None);
+        }
+        let id = CaseId(self.ambient.new_uuid());
+        let priority = facts.requested_priority.unwrap_or_default();
+        let due_at = self.settings.due_at(priority, now);
+        let (facility, patient) = (&facts.facility, facts.patient);
+        if !tx.case_insert(&NewCase { id, study, facility, patient, priority, opened_at: now, due_at }).await? {
+            // Somebody else opened one; what we wrote goes with the transaction.
+            return Ok(None);
+        }
+        let workitem = self.ambient.new_uid();
+        tx.workitem_insert(workitem.as_str(), id, None, now).await?;
+        self.ask_for_assignment(&mut tx, id, now).await?;
+        let actor = Actor::System("study_settled");
+        let detail = format!("study {study}, {}, workitem {workitem}", priority.as_str());
+        tx.audit(self.success(&actor, "case.open", facility, id).detail(detail));
+        tx.commit().await?;
+        tracing::info!(case.id = %id, study.id = %study, facility.id = %facility, "case opened");
+        Ok(None)
+    }
+
+    /// Notes on a signed case that images came which its latest report has not seen.
+    async fn note_late_images(&self, case: CaseId) -> Result<(), WorklistError> {
+        let mut read = self.database.read().await?;
+        if late_images(&mut read, case).await?.is_none() {
+            return Ok(());
+        }
+        drop(read);
+
+        let mut tx = self.database.write().await?;
+        if !tx.case_lock(case).await? {
+            return Ok(());
+        }
+        let Some(received_at) = late_images(&mut tx, case).await? else { return Ok(()) };
+        if !tx.case_set_images_added(case, received_at).await? {
+            return Ok(());
+        }
+        let head = tx.case_head(case).await?.ok_or(WorklistError::CaseNotFound(case))?;
+        tx.audit(self.success(&Actor::System("study_settled"), "case.images_added", &head.facility, case));
+        tx.commit().await?;
+        tracing::warn!(case.id = %case, "images came after the report was signed");
+        Ok(())
+    }
+
+    /// What a withdrawn study leads to: its case is withdrawn and the open workitem canceled, claimed or not. A report that exists stays. May run any number of
+    /// times.
+    pub(crate) async fn study_withdrawn(&self, study: StudyPk) -> Result<(), WorklistError> {
+        let case = self.database.read().await?.case_of_study(study).await?;
+        match case {
+            Some(case) => self.withdraw_case(case).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn withdraw_case(&self, case: CaseId) -> Result<(), WorklistError> {
+        let now = self.ambient.now();
+        let mut tx = self.database.write().await?;
+        if !tx.case_lock(case).await? || !tx.case_withdraw(case, now).await? {
+            return Ok(());
+        }
+        let head = tx.case_head(case).await?.ok_or(WorklistError::CaseNotFound(case))?;
+        let why = Discontinuation::IncorrectWorklistEntry;
+        let canceled = tx.workitem_cancel_open(case, now, (why, why.code().1)).await?;
+        let detail = match (&canceled, head.report_versions) {
+            (Some(workitem), 0) => format!("workitem {workitem} canceled"),
+            (Some(workitem), versions) => format!("workitem {workitem} canceled; {versions} signed versions stay"),
+            (None, versions) => format!("no open workitem; {versions} signed versions stay"),
+        };
+        tx.audit(self.success(&Actor::System("study_withdrawn"), "case.withdraw", &head.facility, case).detail(detail));
+        tx.commit().await?;
+        tracing::info!(case.id = %case, "case withdrawn");
+        Ok(())
+    }
+
+    /// Finds what events have missed: settled studies without a case, withdrawn studies with an open one, late images that nobody noted. One that fails does
+    /// not hold up the others.
+    pub(crate) async fn catch_up(&self) -> Result<(), WorklistError> {
+        let mut read = self.database.read().await?;
+        let missing = read.case_missing(MISSED_AT_ONCE).await?;
+        let withdrawn = read.case_to_withdraw(MISSED_AT_ONCE).await?;
+        let late = read.case_with_unseen_images(MISSED_AT_ONCE).await?;
+        drop(read);
+        let mut outcome = Ok(());
+        let mut keep = |result: Result<(), WorklistError>| {
+            if let Err(error) = result {
+                tracing::error!(error = error.chain(), "a case cannot be brought up to date");
+                outcome = Err(error);
+            }
+        };
+        for study in missing {
+            keep(self.open_case(study).await.map(drop));
+        }
+        for case in withdrawn {
+            keep(self.withdraw_case(case).await);
+        }
+        for case in late {
+            keep(self.note_late_images(case).await);
+        }
+        outcome
+    }
+}
+
+/// When the latest image came that was not there at the latest signature, unless that is noted already.
+async fn late_images(tx: &mut ReadTx, case: CaseId) -> Result<Option<Timestamp>, WorklistError> {
+    let Some(head) = tx.case_head(case).await? else { return Ok(None) };
+    let (Some(signed_at), None) = (head.last_signed_at, head.withdrawn_at) else { return Ok(None) };
+    let known = head.images_added_after_signing_at.map_or(signed_at, |noted| noted.max(signed_at));
+    Ok(tx.case_latest_image_after(case, known).await?)
+}
