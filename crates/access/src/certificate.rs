@@ -9,7 +9,7 @@ use aws_lc_rs::{
 use const_oid::{AssociatedOid, db::rfc4519, db::rfc5912::SHA_256_WITH_RSA_ENCRYPTION};
 use der::{
     Any, Decode as _, Encode as _,
-    asn1::{BitString, GeneralizedTime, OctetString, SetOfVec, UtcTime, Utf8StringRef},
+    asn1::{BitString, GeneralizedTime, OctetString, PrintableStringRef, SetOfVec, UtcTime, Utf8StringRef},
     zeroize::Zeroizing,
 };
 use dokuei_domain::{AccountId, Ambient, Timestamp};
@@ -132,9 +132,10 @@ pub(crate) fn is_valid_at(certificate: &Certificate, now: Timestamp) -> bool {
     (seconds_of(validity.not_before)..=seconds_of(validity.not_after)).contains(&now)
 }
 
-/// The end of the certificate's validity.
-pub(crate) fn not_after(certificate: &Certificate) -> Timestamp {
-    Timestamp(seconds_of(certificate.tbs_certificate.validity.not_after).saturating_mul(1_000_000))
+/// The end of validity of a certificate in DER.
+pub(crate) fn expiry(der: &[u8]) -> Result<Timestamp, CryptoError> {
+    let certificate = Certificate::from_der(der).map_err(|_| CryptoError("read a stored certificate"))?;
+    Ok(Timestamp(seconds_of(certificate.tbs_certificate.validity.not_after).saturating_mul(1_000_000)))
 }
 
 fn seconds_of(time: Time) -> i64 {
@@ -194,13 +195,14 @@ fn extension<E: AssociatedOid + der::Encode>(critical: bool, value: &E) -> Resul
     Ok(Extension { extn_id: E::OID, critical, extn_value: octets(&bytes)? })
 }
 
-/// One attribute per relative name, as UTF8String: kanji stay kanji. Serial numbers are PrintableString (X.520).
+/// One attribute per relative name, as UTF8String: kanji stay kanji. X.520 wants a serial number as PrintableString; an account's id that has an underscore
+/// does not fit in one and becomes UTF8String too.
 fn distinguished_name(attributes: &[(const_oid::ObjectIdentifier, &str)]) -> Result<Name, CryptoError> {
     let one = |(oid, text): &(const_oid::ObjectIdentifier, &str)| {
-        let value = if *oid == rfc4519::SERIAL_NUMBER {
-            der::asn1::PrintableStringRef::new(*text).map_err(|_| FAILED).map(|text| Any::from(&text))?
-        } else {
-            Utf8StringRef::new(*text).map_err(|_| FAILED).map(|text| Any::from(&text))?
+        let printable = PrintableStringRef::new(*text).ok().filter(|_| *oid == rfc4519::SERIAL_NUMBER);
+        let value = match printable {
+            Some(text) => Any::from(text),
+            None => Any::from(Utf8StringRef::new(*text).map_err(|_| FAILED)?),
         };
         let attribute = AttributeTypeAndValue { oid: *oid, value };
         let set = SetOfVec::try_from(vec![attribute]).map_err(|_| FAILED)?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use aws_lc_rs::{hkdf, signature::RsaKeyPair};
-use der::{Decode as _, DecodePem as _, Encode as _, EncodePem as _, SecretDocument, pem::LineEnding, zeroize::Zeroizing};
+use der::{DecodePem as _, Encode as _, EncodePem as _, SecretDocument, pem::LineEnding, zeroize::Zeroizing};
 use dokuei_domain::{AccountId, Ambient, Timestamp};
 use x509_cert::Certificate;
 

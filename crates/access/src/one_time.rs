@@ -9,7 +9,6 @@ use totp_rs::{Builder, Totp};
 use crate::{error::CryptoError, password::random_text};
 
 pub(crate) const RECOVERY_CODES: usize = 10;
-const STEP_SECONDS: i64 = 30;
 /// No vowels, so that no words appear, and nothing that is taken for something else.
 const RECOVERY_ALPHABET: &[u8; 26] = b"BCDFGHJKMNPQRTVWXYZ2346789";
 const RECOVERY_LENGTH: usize = 16;
@@ -63,11 +62,6 @@ pub(crate) fn totp(secret: &[u8], account: &AccountId, node_name: &str) -> Resul
 pub(crate) fn matching_step(totp: &Totp, code: &str, now: Timestamp) -> Option<i64> {
     let seconds = u64::try_from(now.0 / 1_000_000).ok()?;
     totp.check(code, seconds).and_then(|step| i64::try_from(step).ok())
-}
-
-/// The youngest step whose code could be accepted at `now`.
-pub(crate) const fn youngest_step(now: Timestamp) -> i64 {
-    now.0 / 1_000_000 / STEP_SECONDS + 1
 }
 
 /// New recovery codes as the person sees them, `XXXX-XXXX-XXXX-XXXX`, 75 bits each.
@@ -133,7 +127,6 @@ mod tests {
             assert_eq!(matching_step(&totp, code, at(seconds + 30)), Some(seconds / 30), "one step late");
             assert_eq!(matching_step(&totp, code, at(seconds - 30)), Some(seconds / 30), "one step early");
             assert_eq!(matching_step(&totp, code, at(seconds + 60)), None, "two steps late");
-            assert!(youngest_step(at(seconds)) == seconds / 30 + 1);
         }
     }
 

@@ -22,8 +22,6 @@ pub struct ExportSummary {
     pub bytes: u64,
 }
 
-const CHUNK: u64 = 1 << 20;
-
 impl Archive {
     /// Writes each object to `{directory}/{SOP Instance UID}.dcm`. A file appears under its name only when it is whole and its data set has the hash it was
     /// received with. `progress` is called after each file.
@@ -77,13 +75,11 @@ impl Archive {
         if self.store.payload_sha256(&key, offset).await? != instance.dataset_sha256 {
             return Err(ArchiveError::Corrupt(instance.sop_instance.to_string()));
         }
-        let reader = self.store.open(&key).await?;
+        let mut reader = self.store.open(&key).await?;
+        let size = reader.size();
         let partial = path.with_extension("dcm.part");
         let mut file = tokio::fs::File::create(&partial).await.map_err(|source| write_error(&partial, source))?;
-        let (mut at, size) = (0, reader.size());
-        while at < size {
-            let chunk = reader.read_range(at, CHUNK.min(size - at)).await?;
-            at += chunk.len() as u64;
+        while let Some(chunk) = reader.next_chunk().await? {
             file.write_all(&chunk).await.map_err(|source| write_error(&partial, source))?;
         }
         file.sync_all().await.map_err(|source| write_error(&partial, source))?;

@@ -25,6 +25,8 @@ pub enum ArchiveError {
     Store(#[source] StoreError),
     #[error("the stored object {0} is not what was received: its hash differs")]
     Corrupt(String),
+    #[error("the index has no usable key for the object {0}; run `dokuei rebuild-index`")]
+    BadKey(InstanceId),
     #[error("cannot write {path}")]
     Write {
         path: String,
@@ -102,5 +104,5 @@ fn may_see(actor: &Actor, study: &StudyRow) -> bool {
 }
 
 fn blob_key(instance: &InstanceRow) -> Result<BlobKey, ArchiveError> {
-    Ok(BlobKey::parse(&instance.blob_key)?)
+    BlobKey::parse(&instance.blob_key).map_err(|_| ArchiveError::BadKey(instance.id))
 }

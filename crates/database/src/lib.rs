@@ -18,10 +18,13 @@ mod case_entries;
 mod cases;
 mod certificates;
 mod connect;
+mod deliveries;
+mod drafts;
 mod error;
 mod facilities;
 mod index;
 mod jobs;
+mod reports;
 mod requests;
 mod sessions;
 mod statements;
@@ -36,12 +39,19 @@ pub use case_entries::{CaseEntryRow, CaseReportRow, CaseSelection, CaseStudyRow,
 pub use cases::{CaseHead, NewCase, StudyForCase};
 pub use certificates::CertificateRow;
 pub use connect::Database;
+pub use deliveries::{
+    AttemptOutcome, AttemptRow, AttemptStart, BegunAttempt, DeliveryRow, DeliverySelection, DeliveryState, DeliveryTargetRow, NewAttempt, delivery_job_key,
+};
+pub use drafts::{DraftRow, ReportTexts};
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub use facilities::{FacilityRow, PeerRole, PeerRow, ReturnTargetRow};
 pub use index::{
     InstanceRow, KnownInstance, NewInstance, NewQuarantinedObject, PatientRow, QuarantineRow, SeriesRow, StudyRow, StudyState,
 };
 pub use jobs::{JobRow, NewJob};
+pub use reports::{
+    NewReportVersion, ReportFileKind, ReportFileRow, ReportOpeningRow, ReportVersionRow, RestoredCase, RestoredWorkitem,
+};
 pub use requests::ReadingRequestRow;
 pub use sessions::{FailureKey, SessionRow};
 pub use transaction::{ReadTx, WriteTx};
@@ -62,6 +72,9 @@ const ALL_STATEMENTS: &[&[statements::Statement]] = &[
     case_entries::STATEMENTS,
     workitems::STATEMENTS,
     requests::STATEMENTS,
+    drafts::STATEMENTS,
+    reports::STATEMENTS,
+    deliveries::STATEMENTS,
 ];
 
 #[cfg(test)]

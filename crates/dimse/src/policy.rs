@@ -82,7 +82,7 @@ pub fn is_storage(abstract_syntax: &SopClassUid) -> bool {
     /// Elsewhere, but stored.
     const ALSO_STORAGE: [&str; 11] = [
         uids::RT_BEAMS_DELIVERY_INSTRUCTION_STORAGE,
-        uids::RT_BEAMS_DELIVERY_INSTRUCTION_STORAGE_TRIAL,
+        "1.2.840.10008.5.1.4.34.1", // RT Beams Delivery Instruction (trial), retired
         uids::RT_BRACHY_APPLICATION_SETUP_DELIVERY_INSTRUCTION_STORAGE,
         uids::HANGING_PROTOCOL_STORAGE,
         uids::COLOR_PALETTE_STORAGE,

@@ -67,7 +67,12 @@ fn summary(mut rates: Vec<f64>) -> String {
     format!("{:.0} ({:.0}-{:.0})", at(rates.len() / 2), at(0), at(rates.len().saturating_sub(1)))
 }
 
-fn plainly<'a>(place: &'a Path, writers: usize, each: usize, payload: &'a Bytes) -> impl FnOnce() -> Result<(), Failure> + 'a {
+fn plainly<'a>(
+    place: &'a Path,
+    writers: usize,
+    each: usize,
+    payload: &'a Bytes,
+) -> impl FnOnce() -> Result<(), Failure> + 'a {
     move || {
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..writers)
@@ -101,7 +106,8 @@ async fn through_the_store(place: &Path, writers: usize, each: usize, payload: &
         let (store, facility, payload) = (store.clone(), facility.clone(), payload.clone());
         tasks.spawn(async move {
             for number in 0..each {
-                let key = BlobKey::instance(&facility, BlobId(uuid::Uuid::from_u128(((writer << 32) | number) as u128)));
+                let key =
+                    BlobKey::instance(&facility, BlobId(uuid::Uuid::from_u128(((writer << 32) | number) as u128)));
                 let mut staged = store.stage(key, Bytes::from_static(b"head")).await?;
                 let mut rest = payload.clone();
                 while !rest.is_empty() {

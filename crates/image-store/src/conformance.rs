@@ -112,7 +112,10 @@ pub(crate) async fn a_key_is_written_once(store: &ImageStore) {
 
     assert_eq!(refused.kind, StoreErrorKind::AlreadyExists);
     assert_eq!(refused.key.as_ref(), Some(&key));
-    assert_eq!(store.put(key.clone(), Bytes::from_static(b"first")).await.unwrap_err().kind, StoreErrorKind::AlreadyExists);
+    assert_eq!(
+        store.put(key.clone(), Bytes::from_static(b"first")).await.unwrap_err().kind,
+        StoreErrorKind::AlreadyExists
+    );
     assert_eq!(store.read_to_vec(&key, 100).await.unwrap(), b"first");
     assert_eq!(keys(store, "").await, [key.as_str()]);
 }
@@ -122,7 +125,9 @@ pub(crate) async fn of_many_commits_under_one_key_one_wins(store: &ImageStore) {
     let mut attempts = JoinSet::new();
     for number in 0..16_u8 {
         let (store, key) = (store.clone(), key.clone());
-        attempts.spawn(async move { store.put(key, Bytes::from(vec![number; 1000])).await.map(|receipt| (number, receipt)) });
+        attempts.spawn(async move {
+            store.put(key, Bytes::from(vec![number; 1000])).await.map(|receipt| (number, receipt))
+        });
     }
     let mut winners = Vec::new();
     for result in attempts.join_all().await {
@@ -175,7 +180,9 @@ pub(crate) async fn ranges_are_what_they_say(store: &ImageStore) {
 
     let mut reader = store.open(&key).await.unwrap();
     let first = reader.next_chunk().await.unwrap().unwrap();
-    for (offset, len) in [(0, 0), (0, 1), (0, 600_000), (1, 300_000), (599_999, 1), (599_999, 100), (600_000, 1), (u64::MAX, 10)] {
+    for (offset, len) in
+        [(0, 0), (0, 1), (0, 600_000), (1, 300_000), (599_999, 1), (599_999, 100), (600_000, 1), (u64::MAX, 10)]
+    {
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let expected = &bytes[start..(start.saturating_add(len)).min(bytes.len())];
         assert!(reader.read_range(offset, len).await.unwrap() == expected, "{offset}+{len}");
@@ -247,7 +254,20 @@ pub(crate) async fn listing_follows_the_prefix_and_the_order_of_keys(store: &Ima
 
     let shard = "v1/HOSP1/0199a2";
     let whole = instance("HOSP1", 1);
-    for prefix in ["", "v", "v1/", "v1/HOSP1", "v1/HOSP1/", shard, "v1/HOSP1/0199a200-", whole.as_str(), "reports/", "reports/v1/HOSP1/", "x", "v1/HOSP2/"] {
+    for prefix in [
+        "",
+        "v",
+        "v1/",
+        "v1/HOSP1",
+        "v1/HOSP1/",
+        shard,
+        "v1/HOSP1/0199a200-",
+        whole.as_str(),
+        "reports/",
+        "reports/v1/HOSP1/",
+        "x",
+        "v1/HOSP2/",
+    ] {
         let expected: Vec<_> = all.iter().map(BlobKey::as_str).filter(|key| key.starts_with(prefix)).collect();
         assert_eq!(keys(store, prefix).await, expected, "{prefix:?}");
     }

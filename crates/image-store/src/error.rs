@@ -95,9 +95,13 @@ fn kind_of(error: &io::Error) -> StoreErrorKind {
         | Io::HostUnreachable
         | Io::NotADirectory => StoreErrorKind::Unavailable,
         _ => match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-            Some(rustix::io::Errno::IO | rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NODEV | rustix::io::Errno::NXIO) => {
-                StoreErrorKind::Unavailable
-            }
+            Some(
+                rustix::io::Errno::IO
+                | rustix::io::Errno::MFILE
+                | rustix::io::Errno::NFILE
+                | rustix::io::Errno::NODEV
+                | rustix::io::Errno::NXIO,
+            ) => StoreErrorKind::Unavailable,
             _ => StoreErrorKind::Internal,
         },
     }

@@ -148,7 +148,10 @@ mod tests {
             let key = BlobKey::report_file(&facility, ReportVersionId(uuid), file);
             assert_eq!(key.as_str(), format!("reports/v1/HOSP1/{UUID}/{name}"));
             assert_eq!(BlobKey::parse(key.as_str()), Ok(key.clone()));
-            assert_eq!(key.parts(), &BlobKeyParts::ReportFile { facility: facility.clone(), version: ReportVersionId(uuid), file });
+            assert_eq!(
+                key.parts(),
+                &BlobKeyParts::ReportFile { facility: facility.clone(), version: ReportVersionId(uuid), file }
+            );
         }
     }
 

@@ -74,7 +74,10 @@ impl BlobReader {
                 });
                 match read.await {
                     Ok(result) => result.map_err(|cause| StoreError::reading("read range of blob", &self.key, cause)),
-                    Err(cause) => Err(StoreError::new(StoreErrorKind::Internal, "read range of blob", Some(&self.key)).because(cause)),
+                    Err(cause) => {
+                        Err(StoreError::new(StoreErrorKind::Internal, "read range of blob", Some(&self.key))
+                            .because(cause))
+                    }
                 }
             }
         }
@@ -82,7 +85,11 @@ impl BlobReader {
 }
 
 impl AsyncRead for BlobReader {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if buffer.remaining() == 0 || this.delivered == this.size {
             return Poll::Ready(Ok(()));
@@ -93,7 +100,10 @@ impl AsyncRead for BlobReader {
             Poll::Ready(Ok(())) => {
                 let read = buffer.filled().len() - before;
                 if read == 0 && this.delivered < this.size {
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "blob is shorter than when it was opened")));
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "blob is shorter than when it was opened",
+                    )));
                 }
                 this.delivered = this.delivered.saturating_add(read as u64).min(this.size);
                 Poll::Ready(Ok(()))

@@ -46,7 +46,12 @@ enum Staged {
 }
 
 impl StagedBlob {
-    pub(crate) async fn on_file(store: Arc<FileStore>, key: BlobKey, head: Bytes, whole_size: Option<u64>) -> Result<Self, StoreError> {
+    pub(crate) async fn on_file(
+        store: Arc<FileStore>,
+        key: BlobKey,
+        head: Bytes,
+        whole_size: Option<u64>,
+    ) -> Result<Self, StoreError> {
         let writer = FileWriter::start(store, key.clone(), head, whole_size).await?;
         Ok(Self { key, inner: Staged::File(writer) })
     }
@@ -108,7 +113,12 @@ struct FileWriter {
 }
 
 impl FileWriter {
-    async fn start(store: Arc<FileStore>, key: BlobKey, head: Bytes, whole_size: Option<u64>) -> Result<Self, StoreError> {
+    async fn start(
+        store: Arc<FileStore>,
+        key: BlobKey,
+        head: Bytes,
+        whole_size: Option<u64>,
+    ) -> Result<Self, StoreError> {
         let (commands, mut received) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let (ready, is_ready) = oneshot::channel();
         let name = key.clone();
@@ -184,7 +194,8 @@ impl FileWriter {
 
     async fn join(&mut self, operation: &'static str, key: &BlobKey) -> Result<Option<Receipt>, StoreError> {
         let Some(thread) = self.thread.take() else {
-            return Err(StoreError::new(StoreErrorKind::Internal, operation, Some(key)).because("staged blob has failed before"));
+            return Err(StoreError::new(StoreErrorKind::Internal, operation, Some(key))
+                .because("staged blob has failed before"));
         };
         match thread.await {
             Ok(result) => result,

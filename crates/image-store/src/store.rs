@@ -44,7 +44,12 @@ impl ImageStore {
 
     /// As [`Self::stage`], and reserves room for `whole_size` bytes, so that a full disk is known before they are sent.
     /// The hint may be wrong in both directions; a caller that has it from a peer caps it first.
-    pub async fn stage_with_hint(&self, key: BlobKey, head: Bytes, whole_size: Option<u64>) -> Result<StagedBlob, StoreError> {
+    pub async fn stage_with_hint(
+        &self,
+        key: BlobKey,
+        head: Bytes,
+        whole_size: Option<u64>,
+    ) -> Result<StagedBlob, StoreError> {
         match &self.backend {
             Backend::File(store) => StagedBlob::on_file(Arc::clone(store), key, head, whole_size).await,
         }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dokuei_dataset::{HeadLimits, HeadReader, Progress, part10};
 use dokuei_domain::{InstanceId, patient::FacilityIssuer};
-use dokuei_image_store::{BlobKey, ImageStore};
-use futures::StreamExt as _;
+use dokuei_image_store::{BlobKey, BlobKeyParts, ImageStore};
 
 use crate::{
     Ingest,
@@ -38,7 +37,7 @@ pub struct RebuildSummary {
 }
 
 const GROUP: usize = 64;
-const CHUNK: u64 = 256 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 impl Ingest {
     /// Walks all instance blobs and indexes those that the index lacks. May run beside a working node.
@@ -47,9 +46,8 @@ impl Ingest {
             Filer { database: self.database.clone(), ambient: self.ambient.clone(), quiet_seconds: self.settings.settle_quiet_seconds };
         let mut summary = RebuildSummary::default();
         let mut group = Vec::with_capacity(GROUP);
-        let mut blobs = std::pin::pin!(self.store.list("v1/"));
-        while let Some(listed) = blobs.next().await {
-            let (key, size) = listed?;
+        let mut blobs = self.store.list("v1/");
+        while let Some((key, size)) = blobs.next().await? {
             summary.seen += 1;
             if self.database.read().await?.blob_is_indexed(key.as_str()).await? {
                 summary.already_indexed += 1;
@@ -97,10 +95,10 @@ async fn file(filer: &Filer, group: &mut Vec<Candidate>, summary: &mut RebuildSu
 /// Reads the facts of a blob back from its bytes; the reason of a failure is for a person.
 async fn read_candidate(store: &ImageStore, key: &BlobKey, size: u64) -> Result<Candidate, String> {
     let reader = store.open(key).await.map_err(|error| with_causes(&error))?;
-    let first = reader.read_range(0, CHUNK.min(size)).await.map_err(|error| with_causes(&error))?;
+    let first = reader.read_range(0, at_most(size)).await.map_err(|error| with_causes(&error))?;
     let (meta, dataset_offset) = part10::parse_header(&first).map_err(|error| with_causes(&error))?;
     let receipt = meta.receipt.ok_or("the file does not say which facility sent it")?;
-    let id = key.instance_id().ok_or("the key is not an instance's")?;
+    let BlobKeyParts::Instance { blob, .. } = key.parts() else { return Err("the key is not an instance's".to_owned()) };
     if key.facility() != &receipt.facility {
         return Err(format!("the file says facility {}, its key says {}", receipt.facility, key.facility()));
     }
@@ -112,7 +110,7 @@ async fn read_candidate(store: &ImageStore, key: &BlobKey, size: u64) -> Result<
         }
         offset += chunk.len() as u64;
         chunk = if offset < size {
-            reader.read_range(offset, CHUNK.min(size - offset)).await.map_err(|error| with_causes(&error))?
+            reader.read_range(offset, at_most(size - offset)).await.map_err(|error| with_causes(&error))?
         } else {
             Bytes::new()
         };
@@ -121,7 +119,7 @@ async fn read_candidate(store: &ImageStore, key: &BlobKey, size: u64) -> Result<
     let facts = head.facts(&meta.transfer_syntax).map_err(|error| with_causes(&error))?;
     let dataset_sha256 = store.payload_sha256(key, dataset_offset as u64).await.map_err(|error| with_causes(&error))?;
     Ok(Candidate {
-        id: InstanceId(id.0),
+        id: InstanceId(blob.0),
         facility: FacilityIssuer { facility: receipt.facility, issuer: receipt.issuer, aliases: Vec::new() },
         facts,
         blob_key: key.clone(),
@@ -132,4 +130,8 @@ async fn read_candidate(store: &ImageStore, key: &BlobKey, size: u64) -> Result<
         received_at: receipt.received_at,
         opens_case: receipt.opens_case,
     })
+}
+
+fn at_most(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX).min(CHUNK)
 }

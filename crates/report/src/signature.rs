@@ -424,5 +424,4 @@ fn subject_text(name: &Name, oid: ObjectIdentifier) -> String {
 }
 
 #[cfg(test)]
-#[path = "signature_tests.rs"]
 mod tests;

@@ -349,6 +349,8 @@ CREATE TABLE deliveries (
     created_at BIGINT NOT NULL,
     accepted_at BIGINT,
     last_error TEXT,
+    -- Who asked for an attempt at once that has not begun yet.
+    retry_requested_by TEXT,
     UNIQUE (report_version_id, target_id)
 );
 CREATE INDEX deliveries_by_state ON deliveries (state, next_attempt_at);

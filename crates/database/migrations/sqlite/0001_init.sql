@@ -349,6 +349,8 @@ CREATE TABLE deliveries (
     created_at INTEGER NOT NULL,
     accepted_at INTEGER,
     last_error TEXT,
+    -- Who asked for an attempt at once that has not begun yet.
+    retry_requested_by TEXT,
     UNIQUE (report_version_id, target_id)
 ) STRICT;
 CREATE INDEX deliveries_by_state ON deliveries (state, next_attempt_at);

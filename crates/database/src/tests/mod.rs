@@ -1,8 +1,10 @@
 //! One suite, both databases.
 
 mod audit;
+mod cases;
 mod jobs;
 mod schema;
+mod workitems;
 
 use std::future::Future;
 

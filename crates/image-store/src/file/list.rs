@@ -100,7 +100,9 @@ impl Listing<'_> {
     fn names(&self, directory: &Path) -> Result<Vec<String>, NobodyListens> {
         match read_names(directory) {
             Ok(names) => Ok(names),
-            Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(Vec::new())
+            }
             Err(cause) => {
                 self.send(Err(StoreError::writing("list blobs", None, cause)))?;
                 Ok(Vec::new())
@@ -118,7 +120,9 @@ fn read_names(directory: &Path) -> io::Result<Vec<String>> {
     for entry in fs::read_dir(directory)? {
         match entry?.file_name().into_string() {
             Ok(name) => names.push(name),
-            Err(name) => tracing::warn!(path = %directory.join(name).display(), "a file in the image store is not ours and is passed over"),
+            Err(name) => {
+                tracing::warn!(path = %directory.join(name).display(), "a file in the image store is not ours and is passed over")
+            }
         }
     }
     names.sort_by(|one, other| one.bytes().chain([b'/']).cmp(other.bytes().chain([b'/'])));

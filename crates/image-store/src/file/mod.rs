@@ -39,14 +39,16 @@ pub(crate) struct FileStore {
 
 /// The directory that a `file:` URL means.
 pub(crate) fn root_from_url(url: &str) -> Result<PathBuf, StoreError> {
-    let refuse = |cause: &str| StoreError::new(StoreErrorKind::InvalidKey, "open image store", None).because(cause.to_owned());
+    let refuse =
+        |cause: &str| StoreError::new(StoreErrorKind::InvalidKey, "open image store", None).because(cause.to_owned());
     let Some(path) = url.strip_prefix("file://") else {
         return Err(refuse("address of the image store must begin with file://"));
     };
     if !path.starts_with('/') {
         return Err(refuse("path of the image store must be absolute: file:///var/lib/dokuei/image-store"));
     }
-    let bytes = percent_decode(path.as_bytes()).ok_or_else(|| refuse("'%' in the address of the image store must be written %25"))?;
+    let bytes = percent_decode(path.as_bytes())
+        .ok_or_else(|| refuse("'%' in the address of the image store must be written %25"))?;
     if bytes.contains(&0) {
         return Err(refuse("path of the image store contains a zero byte"));
     }
@@ -58,7 +60,9 @@ fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut rest = text.iter();
     while let Some(&byte) = rest.next() {
         if byte == b'%' {
-            let digit = |digit: Option<&u8>| digit.and_then(|&digit| char::from(digit).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+            let digit = |digit: Option<&u8>| {
+                digit.and_then(|&digit| char::from(digit).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+            };
             decoded.push(digit(rest.next())? * 16 + digit(rest.next())?);
         } else {
             decoded.push(byte);
@@ -71,10 +75,11 @@ impl FileStore {
     pub(crate) fn open(root: PathBuf) -> Result<Self, StoreError> {
         let staging = root.join("staging");
         let directories = Directories::new(root.clone());
-        match directory::create_durably(&root).and_then(|()| directories.ensure(&staging)) {
+        match directory::create_root(&root).and_then(|()| directories.ensure(&staging)) {
             Ok(()) => Ok(Self { root, staging, directories, next_number: AtomicU64::new(0) }),
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                Err(StoreError::new(StoreErrorKind::Unavailable, "open image store", None).because("its path is a file, not a directory"))
+                Err(StoreError::new(StoreErrorKind::Unavailable, "open image store", None)
+                    .because("its path is a file, not a directory"))
             }
             Err(cause) => Err(StoreError::writing("open image store", None, cause)),
         }
@@ -118,7 +123,7 @@ impl FileStore {
         let path = self.path(key);
         let failed = |cause| StoreError::writing("delete blob", Some(key), cause);
         match fs::remove_file(&path) {
-            Ok(()) => self.directories.sync(parent_of(&path)).map_err(failed),
+            Ok(()) => directory::sync(parent_of(&path)).map_err(failed),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(cause) => Err(failed(cause)),
         }

@@ -12,6 +12,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use rustix::fs::{CWD, FallocateFlags, FlockOperation, RenameFlags};
 use rustix::io::Errno;
 
+use super::directory::sync;
 use super::{FileStore, finished, parent_of};
 use crate::{BlobKey, PayloadDigest, Receipt, StoreError};
 
@@ -29,7 +30,12 @@ pub(crate) struct StagingFile {
 
 impl FileStore {
     /// Creates a staged file that begins with `head`.
-    pub(crate) fn stage(self: &Arc<Self>, key: BlobKey, head: &[u8], whole_size: Option<u64>) -> Result<StagingFile, StoreError> {
+    pub(crate) fn stage(
+        self: &Arc<Self>,
+        key: BlobKey,
+        head: &[u8],
+        whole_size: Option<u64>,
+    ) -> Result<StagingFile, StoreError> {
         let failed = |key: &BlobKey, cause: io::Error| StoreError::writing("stage blob", Some(key), cause);
         let (path, file) = self.create_staging_file("part").map_err(|cause| failed(&key, cause))?;
         // Tells sweeps, also those of other processes, that this file has a living writer. A file system without locks leaves it to the age.
@@ -153,7 +159,7 @@ impl StagingFile {
         self.file.sync_data()?;
         rename_without_replacing(&self.path, &path)?;
         self.renamed = true;
-        self.store.directories.sync(directory)
+        sync(directory)
     }
 }
 
@@ -192,7 +198,8 @@ mod tests {
     #[test]
     fn the_way_for_simple_file_systems_does_not_replace_either() {
         let place = tempfile::tempdir().unwrap();
-        let (first, second, target) = (place.path().join("first"), place.path().join("second"), place.path().join("target"));
+        let (first, second, target) =
+            (place.path().join("first"), place.path().join("second"), place.path().join("target"));
         fs::write(&first, "first").unwrap();
         fs::write(&second, "second").unwrap();
 

@@ -14,7 +14,10 @@ async fn store_in(place: &Path) -> ImageStore {
 }
 
 fn staged_names(place: &Path) -> Vec<String> {
-    fs::read_dir(place.join("staging")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    fs::read_dir(place.join("staging"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 macro_rules! conforms {
@@ -103,7 +106,11 @@ async fn leftovers_with_our_own_process_number_are_stepped_over() {
     let place = tempfile::tempdir().unwrap();
     fs::create_dir(place.path().join("staging")).unwrap();
     for number in 0..3 {
-        fs::write(place.path().join("staging").join(format!("{:x}-{number:x}.part", std::process::id())), "from before").unwrap();
+        fs::write(
+            place.path().join("staging").join(format!("{:x}-{number:x}.part", std::process::id())),
+            "from before",
+        )
+        .unwrap();
     }
     let store = store_in(place.path()).await;
     store.put(instance("HOSP1", 1), Bytes::from_static(b"new")).await.unwrap();
@@ -168,13 +175,24 @@ async fn a_store_that_went_away_is_unavailable_and_not_a_missing_blob() {
 async fn addresses() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().display();
-    for url in [format!("file://{path}/plain"), format!("file://{path}/with%20space%3f"), format!("file://{path}/読影")] {
+    for url in [format!("file://{path}/plain"), format!("file://{path}/with%20space%3f"), format!("file://{path}/読影")]
+    {
         let store = ImageStore::connect(&url).await.unwrap();
         assert!(store.free_bytes().await.unwrap() > 0);
     }
     assert!(place.path().join("with space?/staging").is_dir());
     assert!(place.path().join("読影/staging").is_dir());
-    for url in ["", "/var/lib", "file:/var/lib", "file://relative/path", "s3://bucket", "file:///x%", "file:///x%2", "file:///x%zz", "file:///x%00"] {
+    for url in [
+        "",
+        "/var/lib",
+        "file:/var/lib",
+        "file://relative/path",
+        "s3://bucket",
+        "file:///x%",
+        "file:///x%2",
+        "file:///x%zz",
+        "file:///x%00",
+    ] {
         assert_eq!(ImageStore::connect(url).await.unwrap_err().kind, StoreErrorKind::InvalidKey, "{url:?}");
     }
     fs::write(place.path().join("file"), "x").unwrap();
@@ -213,7 +231,10 @@ async fn on_a_full_disk() {
     // Known size: found out before the first byte.
     let refused = store.stage_with_hint(instance("HOSP1", 3), Bytes::new(), Some(2_000_000)).await.unwrap_err();
     assert_eq!(refused.kind, StoreErrorKind::OutOfSpace);
-    assert_eq!(store.put(instance("HOSP1", 4), Bytes::from(noise(2_000_000))).await.unwrap_err().kind, StoreErrorKind::OutOfSpace);
+    assert_eq!(
+        store.put(instance("HOSP1", 4), Bytes::from(noise(2_000_000))).await.unwrap_err().kind,
+        StoreErrorKind::OutOfSpace
+    );
     assert_eq!(staged_names(place), [""; 0]);
 
     // What was there is whole, and what fits still goes in.
