@@ -1,1 +1,87 @@
-fn main() {}
+//! The binary: reads the command line, puts the parts together, runs what was asked. Exit 0: done; 1: not done, the reason is on standard error; 2: the
+//! command line was wrong.
+
+mod ambient;
+mod cli;
+mod commands;
+mod compose;
+mod demo;
+mod lifecycle;
+mod output;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cli::{Cli, Command};
+use compose::Node;
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&error.into());
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("dokuei: {error:#}");
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let Cli { node: args, command } = cli;
+    let output = Output { json: args.json };
+    let ambient = ambient::system_ambient();
+    match command {
+        Command::Serve => {
+            let config = compose::load_config(&args)?;
+            telemetry::start(&config.telemetry.level, telemetry::Format::of(&config));
+            let node = Node::open(config, ambient, compose::Mode::default()).await?;
+            return commands::serve::run(node, output).await;
+        }
+        Command::Demo(demo) => return demo::run(&args, output, &demo, ambient).await,
+        Command::Init(init) => commands::init::run(&args, output, &init, ambient).await?,
+        Command::Config(command) => commands::config::run(&args, output, &command)?,
+        Command::Send(send) => commands::peer::send(output, send).await?,
+        Command::Echo(peer) => commands::peer::echo(output, peer).await?,
+        Command::Doctor => commands::doctor::run(&args, output, ambient).await?,
+        command => {
+            telemetry::start("warn", telemetry::Format::Text);
+            let node = Node::from_args(&args, ambient).await?;
+            let done = with_node(&node, output, command).await;
+            node.close().await;
+            done?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn with_node(node: &Node, output: Output, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Facility(command) => commands::accounts::facility(node, output, command).await,
+        Command::Reader(command) => commands::accounts::reader(node, output, command).await,
+        Command::User(command) => commands::accounts::user(node, output, command).await,
+        Command::Worklist(command) => commands::worklist::run(node, output, command).await,
+        Command::Report(command) => commands::report::run(node, output, command).await,
+        Command::Jobs(command) => commands::work::jobs(node, output, command).await,
+        Command::Quarantine(command) => commands::work::quarantine(node, output, command).await,
+        Command::Export(args) => commands::archive::export(node, output, args).await,
+        Command::Import(args) => commands::archive::import(node, output, args).await,
+        Command::RebuildIndex => commands::archive::rebuild_index(node, output).await,
+        Command::Serve | Command::Demo(_) | Command::Init(_) | Command::Config(_) | Command::Send(_) | Command::Echo(_) | Command::Doctor => {
+            unreachable!("handled without an opened node")
+        }
+    }
+}

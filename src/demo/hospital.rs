@@ -107,7 +107,7 @@ pub async fn send(study: &PreparedStudy, node: std::net::SocketAddr, node_title:
         called: node_title.clone(),
         timeouts: RequestorTimeouts::default(),
     };
-    let report = send_objects(&target, &objects).await;
+    let report = send_objects(&target, objects, &tokio_util::sync::CancellationToken::new(), |_, _| {}).await;
     anyhow::ensure!(report.all_accepted(), "the node did not take all images: {:?} {:?}", report.error, report.outcomes);
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{
     Access, AccessError, Action, Enrolment, Resource,
     access::short_text,
     enrolment::{Prepared, store_enrolment},
-    rights::can,
+    rights::{Denied, can},
 };
 
 /// The language of somebody's pages.
@@ -102,11 +102,16 @@ pub struct Reader {
 }
 
 impl Access {
-    /// Adds an account and gives what its owner needs to sign in, once.
+    /// Adds an account and gives what its owner needs to sign in, once. Administrators are added by the node's command line only.
     pub async fn account_add(&self, actor: &Actor, new: NewAccount) -> Result<Enrolment, AccessError> {
         self.require(actor, Action::ManageAccounts, Resource::Node, new.id.as_str()).await?;
         if new.role == Role::Reader {
             return Err(AccessError::ReaderNeedsName);
+        }
+        // One administrator who could make another would be two administrators.
+        if new.role == Role::Administrator && actor.account().is_some() {
+            self.audit_denied(actor, &Denied { actor: actor.label(), action: Action::ManageAccounts, facility: None }, new.id.as_str()).await?;
+            return Err(AccessError::AdministratorByCommandLine);
         }
         if (new.role == Role::Facility) != new.facility.is_some() {
             return Err(AccessError::FacilityRequired);

@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_wrong_target_says_what_is_wrong() {
-        let error = |text| ReturnTarget::parse(text).unwrap_err();
+        let error = |text: &str| ReturnTarget::parse(text).unwrap_err();
         assert!(matches!(error("PACS@host:104"), SpecificationError::Target(_)));
         assert!(matches!(error("dicom:PACS@host"), SpecificationError::Target(_)));
         assert!(matches!(error("dicom:@host:104"), SpecificationError::AeTitle { .. }));

@@ -56,6 +56,8 @@ pub enum AccessError {
     NotAReader(AccountId),
     #[error("readers are added with their name and modalities: use `reader add`")]
     ReaderNeedsName,
+    #[error("administrators are added on the node's own command line, by whoever runs it")]
+    AdministratorByCommandLine,
     #[error("an account of a facility needs the facility's id, and no other account has one")]
     FacilityRequired,
     #[error("the name has no kanji, romaji or kana group; write it like 'Yamada^Taro=山田^太郎=やまだ^たろう'")]

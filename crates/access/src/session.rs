@@ -1,6 +1,6 @@
 //! Sessions: who is behind a token, and until when.
 
-use dokuei_database::{AccountRow, AuditOutcome};
+use dokuei_database::{AccountRow, AuditOutcome, DatabaseError};
 use dokuei_domain::{AccountId, Actor, FacilityId, Role, Timestamp};
 
 use crate::{Access, AccessError, Language, one_time};
@@ -58,11 +58,18 @@ impl Access {
         };
         drop(read);
         if idle >= TOUCH_SECONDS {
-            let mut tx = self.db.write().await?;
-            tx.session_touch(&hash, now).await?;
-            tx.commit().await?;
+            // A writer that is busy elsewhere is no reason to turn somebody away.
+            if let Err(error) = self.touch(&hash, now).await {
+                tracing::warn!(error = error.chain(), "cannot write that a session was used");
+            }
         }
         Ok(Some(Session::of(&account, row.created_at)))
+    }
+
+    async fn touch(&self, token_hash: &[u8; 32], now: Timestamp) -> Result<(), DatabaseError> {
+        let mut tx = self.db.write().await?;
+        tx.session_touch(token_hash, now).await?;
+        tx.commit().await
     }
 
     /// Ends a session. A token that stands for none is no error: the person is signed out either way.

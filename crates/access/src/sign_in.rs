@@ -3,6 +3,7 @@
 use dokuei_database::{AccountRow, AuditEvent, AuditOutcome, FailureKey, WriteTx};
 use dokuei_domain::{AccountId, Actor, Timestamp};
 use der::zeroize::Zeroizing;
+use uuid::Uuid;
 
 use crate::{
     Access, AccessError, Session, SignInError,
@@ -151,9 +152,12 @@ impl Access {
             None => (format!("?{}", hex::encode(one_time::sha256(&[typed_account.trim().as_bytes()]))), "unknown".to_owned()),
         };
         let refusal = |detail: &str| stranger(self.ambient.now(), door.action(), &subject, format!("from {address}: {detail}"));
-        if let Some(retry_after_seconds) = self.reserve_attempt(&counted, address).await? {
-            return self.refused(refusal("too many attempts"), SignInError::TooManyAttempts { retry_after_seconds }).await;
-        }
+        let attempt = match self.reserve_attempt(&counted, address).await? {
+            Attempt::Counted(id) => id,
+            Attempt::Wait(retry_after_seconds) => {
+                return self.refused(refusal("too many attempts"), SignInError::TooManyAttempts { retry_after_seconds }).await;
+            }
+        };
 
         let too_long = password.len() > password::MAXIMUM_BYTES;
         let secret = Zeroizing::new(if too_long { String::new() } else { password.to_owned() });
@@ -182,8 +186,13 @@ impl Access {
             None => Err(SignInError::WrongCredentials),
         };
         if let Err(error) = used {
-            drop(tx);
-            return self.refused(refusal(&error.to_string()), error).await;
+            if matches!(error, SignInError::ReplayedCode) {
+                // Nobody guessed: somebody signs twice within one code's half minute, and must not be locked out for it.
+                tx.sign_in_failure_withdraw(attempt).await?;
+            }
+            tx.audit(refusal(&error.to_string()));
+            tx.commit().await?;
+            return Err(error);
         }
         tx.sign_in_failures_forgive(&counted).await?;
         Ok(Verified { account, with_recovery_code: matches!(code, UsableCode::Recovery(_)), tx })
@@ -205,9 +214,9 @@ impl Access {
         })
     }
 
-    /// Enters the attempt as a failure before it is judged, so that attempts made at once are all counted; success forgives it. Gives the seconds to wait
-    /// when the account or the address has too many already; a refused attempt does not prolong the wait.
-    async fn reserve_attempt(&self, counted: &str, address: &str) -> Result<Option<i64>, SignInError> {
+    /// Enters the attempt as a failure before it is judged, so that attempts made at once are all counted; success forgives it. An attempt that must wait
+    /// is not counted and does not prolong the wait.
+    async fn reserve_attempt(&self, counted: &str, address: &str) -> Result<Attempt, SignInError> {
         let now = self.ambient.now();
         let settings = &self.settings;
         let since = now.plus_seconds(-settings.failure_window_seconds);
@@ -223,15 +232,17 @@ impl Access {
             if u32::try_from(failures.len()).is_ok_and(|count| count >= limit.max(1)) {
                 // Free again when the oldest of them leaves the window.
                 let free_at = failures.last().map_or(now, |oldest| oldest.plus_seconds(settings.failure_window_seconds));
-                let seconds = free_at.seconds_since(now).saturating_add(1);
-                wait = wait.max(Some(seconds));
+                let micros = free_at.0.saturating_sub(now.0).max(1);
+                wait = wait.max(Some(micros.saturating_add(999_999) / 1_000_000));
             }
         }
-        if wait.is_none() {
-            tx.sign_in_failure_insert(self.ambient.new_uuid(), counted, address, now).await?;
-            tx.commit().await?;
+        if let Some(seconds) = wait {
+            return Ok(Attempt::Wait(seconds));
         }
-        Ok(wait)
+        let id = self.ambient.new_uuid();
+        tx.sign_in_failure_insert(id, counted, address, now).await?;
+        tx.commit().await?;
+        Ok(Attempt::Counted(id))
     }
 
     /// Forgets the failures of an account at both doors.
@@ -247,6 +258,13 @@ impl Access {
         tx.commit().await?;
         Err(error)
     }
+}
+
+enum Attempt {
+    /// Under this id, as a failure until it succeeds.
+    Counted(Uuid),
+    /// Seconds until the next attempt is judged.
+    Wait(i64),
 }
 
 #[derive(Clone, Copy)]

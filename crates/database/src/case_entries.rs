@@ -189,7 +189,10 @@ statements! {
 
 impl ReadTx {
     /// A reader's open cases: claimed by the reader, assigned to the reader, free and within the reader's skills; in this order, each by urgency and due time.
-    pub async fn case_entries_for_reader(&mut self, selection: ReaderSelection<'_>) -> Result<Vec<CaseEntryRow>, DatabaseError> {
+    pub async fn case_entries_for_reader(
+        &mut self,
+        selection: ReaderSelection<'_>,
+    ) -> Result<Vec<CaseEntryRow>, DatabaseError> {
         let without_skill = format!(",{},", selection.without_skill.join(","));
         let values =
             args![selection.reader, selection.facility, selection.assigned_before, without_skill, selection.limit];

@@ -155,7 +155,11 @@ impl ReadTx {
     }
 
     /// When the last image came that is younger than `after`.
-    pub async fn case_latest_image_after(&mut self, case: CaseId, after: Timestamp) -> Result<Option<Timestamp>, DatabaseError> {
+    pub async fn case_latest_image_after(
+        &mut self,
+        case: CaseId,
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, DatabaseError> {
         self.one(CASE_LATEST_IMAGE_AFTER, args![case, after]).await?.optional_time("latest")
     }
 
@@ -200,7 +204,12 @@ impl WriteTx {
     }
 
     /// Changes the urgency. `false`: it was that already, or the case is withdrawn.
-    pub async fn case_set_priority(&mut self, case: CaseId, priority: Priority, due_at: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn case_set_priority(
+        &mut self,
+        case: CaseId,
+        priority: Priority,
+        due_at: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(CASE_SET_PRIORITY, args![case, priority.as_str(), due_at]).await? == 1)
     }
 

@@ -45,6 +45,7 @@ statements! {
     FAILURES_BY_ACCOUNT = "SELECT failed_at FROM sign_in_failures WHERE account_id = $1 AND failed_at > $2 ORDER BY failed_at DESC LIMIT $3";
     FAILURES_BY_ADDRESS = "SELECT failed_at FROM sign_in_failures WHERE address = $1 AND failed_at > $2 ORDER BY failed_at DESC LIMIT $3";
     FAILURES_FORGIVE = "DELETE FROM sign_in_failures WHERE account_id = $1";
+    FAILURE_DELETE = "DELETE FROM sign_in_failures WHERE id = $1";
     FAILURES_PURGE = "DELETE FROM sign_in_failures WHERE failed_at < $1";
 }
 
@@ -126,6 +127,11 @@ impl WriteTx {
     /// `account` is a key for counting, not necessarily an account's id.
     pub async fn sign_in_failure_insert(&mut self, id: Uuid, account: &str, address: &str, now: Timestamp) -> Result<(), DatabaseError> {
         self.execute(FAILURE_INSERT, args![id, account, address, now]).await.map(drop)
+    }
+
+    /// Takes one entry back.
+    pub async fn sign_in_failure_withdraw(&mut self, id: Uuid) -> Result<(), DatabaseError> {
+        self.execute(FAILURE_DELETE, args![id]).await.map(drop)
     }
 
     /// Forgets the failures counted under an account.

@@ -152,7 +152,11 @@ impl ReadTx {
     }
 
     /// Claimed workitems whose claim was not kept alive, the oldest first.
-    pub async fn workitem_expired(&mut self, now: Timestamp, limit: u32) -> Result<Vec<(String, CaseId)>, DatabaseError> {
+    pub async fn workitem_expired(
+        &mut self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(String, CaseId)>, DatabaseError> {
         let rows = self.rows(WORKITEM_EXPIRED, args![now, limit]).await?;
         rows.iter().map(|row| Ok((row.text("uid")?, CaseId(row.uuid("case_id")?)))).collect()
     }
@@ -249,7 +253,8 @@ impl WriteTx {
         why: (Discontinuation, &str),
     ) -> Result<Option<String>, DatabaseError> {
         let (code, _) = why.0.code();
-        let row = self.optional(WORKITEM_CANCEL_HELD, args![case, performer, transaction_uid, now, code, why.1]).await?;
+        let row =
+            self.optional(WORKITEM_CANCEL_HELD, args![case, performer, transaction_uid, now, code, why.1]).await?;
         row.map(|row| row.text("uid")).transpose()
     }
 

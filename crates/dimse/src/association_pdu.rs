@@ -107,7 +107,8 @@ fn normalised(kind: u8, body: &[u8]) -> Result<Vec<u8>, ProtocolError> {
     const CONTEXT_PROPOSED: u8 = 0x20;
     const CONTEXT_RESULT: u8 = 0x21;
     const USER_INFORMATION: u8 = 0x50;
-    let (fixed, mut rest) = body.split_at_checked(FIXED).ok_or(ProtocolError::MalformedPdu("association PDU is too short"))?;
+    let (fixed, mut rest) =
+        body.split_at_checked(FIXED).ok_or(ProtocolError::MalformedPdu("association PDU is too short"))?;
     let mut items = Vec::with_capacity(body.len());
     let mut has_application_context = false;
     while !rest.is_empty() {
@@ -120,7 +121,9 @@ fn normalised(kind: u8, body: &[u8]) -> Result<Vec<u8>, ProtocolError> {
             (ASSOCIATE_RQ, CONTEXT_PROPOSED) => put_item(&mut items, item_type, value),
             (ASSOCIATE_AC, CONTEXT_RESULT) => match value {
                 [_, _, 0, ..] => put_item(&mut items, item_type, value),
-                [id, _, reason, ..] => put_item(&mut items, item_type, &[*id, 0, (*reason).clamp(1, 4), 0, 0x40, 0, 0, 0]),
+                [id, _, reason, ..] => {
+                    put_item(&mut items, item_type, &[*id, 0, (*reason).clamp(1, 4), 0, 0x40, 0, 0, 0])
+                }
                 _ => return Err(ProtocolError::MalformedPdu("presentation context result is too short")),
             },
             (_, USER_INFORMATION) => put_item(&mut items, item_type, &known_user_items(value)?),
@@ -224,7 +227,8 @@ mod tests {
         ]))
         .unwrap();
 
-        let reasons: Vec<_> = accept.presentation_contexts.iter().map(|context| (context.id, context.reason.clone())).collect();
+        let reasons: Vec<_> =
+            accept.presentation_contexts.iter().map(|context| (context.id, context.reason.clone())).collect();
         assert_eq!(
             reasons,
             [

@@ -204,7 +204,8 @@ impl CommandSet {
 
     /// Affected SOP Instance UID, or the requested one of an N-* request. `None` when absent or not a UID.
     pub fn sop_instance(&self) -> Option<SopInstanceUid> {
-        let raw = self.get(element::AFFECTED_SOP_INSTANCE_UID).or_else(|| self.get(element::REQUESTED_SOP_INSTANCE_UID))?;
+        let raw =
+            self.get(element::AFFECTED_SOP_INSTANCE_UID).or_else(|| self.get(element::REQUESTED_SOP_INSTANCE_UID))?;
         SopInstanceUid::parse_padded(raw).ok()
     }
 
@@ -255,7 +256,10 @@ impl CommandSet {
             .with_u16(element::STATUS, status.0);
         for (to, candidates) in [
             (element::AFFECTED_SOP_CLASS_UID, [element::AFFECTED_SOP_CLASS_UID, element::REQUESTED_SOP_CLASS_UID]),
-            (element::AFFECTED_SOP_INSTANCE_UID, [element::AFFECTED_SOP_INSTANCE_UID, element::REQUESTED_SOP_INSTANCE_UID]),
+            (
+                element::AFFECTED_SOP_INSTANCE_UID,
+                [element::AFFECTED_SOP_INSTANCE_UID, element::REQUESTED_SOP_INSTANCE_UID],
+            ),
             (element::EVENT_TYPE_ID, [element::EVENT_TYPE_ID; 2]),
             (element::ACTION_TYPE_ID, [element::ACTION_TYPE_ID; 2]),
         ] {
@@ -270,7 +274,9 @@ impl CommandSet {
 /// Shows element numbers and lengths only: values may carry what does not belong into logs.
 impl fmt::Debug for CommandSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.elements.iter().map(|(number, value)| (format!("{number:04x}"), value.len()))).finish()
+        f.debug_map()
+            .entries(self.elements.iter().map(|(number, value)| (format!("{number:04x}"), value.len())))
+            .finish()
     }
 }
 
@@ -317,7 +323,9 @@ mod tests {
 
     #[test]
     fn reading_gives_back_what_was_written() {
-        let request = store_request().with_text(element::MOVE_ORIGINATOR_AE_TITLE, "PACS1").with_u16(element::MOVE_ORIGINATOR_MESSAGE_ID, 9);
+        let request = store_request()
+            .with_text(element::MOVE_ORIGINATOR_AE_TITLE, "PACS1")
+            .with_u16(element::MOVE_ORIGINATOR_MESSAGE_ID, 9);
         let read = CommandSet::parse(request.encode().into()).unwrap();
 
         assert_eq!(read.command_field(), Ok(CommandField::C_STORE_RQ));
@@ -362,8 +370,14 @@ mod tests {
     fn what_is_wrong_is_named() {
         let whole = store_request().encode();
         assert_eq!(CommandSet::parse(Bytes::copy_from_slice(&whole[..whole.len() - 1])), Err(CommandError::Truncated));
-        assert_eq!(CommandSet::parse(Bytes::from_static(&[8, 0, 5, 0, 0, 0, 0, 0])), Err(CommandError::ForeignGroup(8)));
-        assert_eq!(CommandSet::parse(Bytes::from_static(&[0, 0, 2, 0, 0xff, 0xff, 0xff, 0xff])), Err(CommandError::Truncated));
+        assert_eq!(
+            CommandSet::parse(Bytes::from_static(&[8, 0, 5, 0, 0, 0, 0, 0])),
+            Err(CommandError::ForeignGroup(8))
+        );
+        assert_eq!(
+            CommandSet::parse(Bytes::from_static(&[0, 0, 2, 0, 0xff, 0xff, 0xff, 0xff])),
+            Err(CommandError::Truncated)
+        );
         let long = CommandSet::default().with(element::MESSAGE_ID, Bytes::from_static(&[1, 0, 0, 0]));
         assert_eq!(long.message_id(), Err(CommandError::WrongLength(element::MESSAGE_ID)));
     }

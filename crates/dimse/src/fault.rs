@@ -48,7 +48,9 @@ impl ProtocolError {
         match self {
             Self::UnknownPdu(_) => Abort::UNRECOGNIZED_PDU,
             Self::UnexpectedPdu(_) | Self::UnexpectedDataSet | Self::UnexpectedCommand => Abort::UNEXPECTED_PDU,
-            Self::UnexpectedResponse(_) | Self::UnexpectedMessage(_) | Self::InterleavedContext { .. } => Abort::UNEXPECTED_PARAMETER,
+            Self::UnexpectedResponse(_) | Self::UnexpectedMessage(_) | Self::InterleavedContext { .. } => {
+                Abort::UNEXPECTED_PARAMETER
+            }
             Self::RefusedObjectTooLong { .. } => Abort::NOT_SPECIFIED,
             Self::PduTooLong { .. }
             | Self::MalformedPdu(_)

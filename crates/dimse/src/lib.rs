@@ -15,8 +15,8 @@
 //! `acceptor/dispatch.rs`; its SOP classes are accepted by a [`ContextPolicy`]. The command sets already have the fields.
 
 pub mod acceptor;
-pub mod command;
 mod association_pdu;
+pub mod command;
 mod fault;
 pub mod policy;
 pub mod reason;
@@ -25,15 +25,16 @@ pub mod status;
 mod wire;
 
 pub use acceptor::{
-    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, BoundServer, Decision, EndCause, Handlers, Observer,
-    ObjectInFlight, Server, ServerConfig, Stop, StoreRequest, StoreService, StoreSink, UserIdentity,
+    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, BoundServer, Decision, EndCause,
+    Handlers, ObjectInFlight, Observer, Server, ServerConfig, Stop, StoreRequest, StoreService, StoreSink,
+    UserIdentity,
 };
 pub use fault::{ProtocolError, Waiting};
 pub use policy::{ContextPolicy, ContextRejection, StoragePolicy};
 pub use reason::{Abort, Rejection};
 pub use requestor::{
-    Association, AssociationError, DataSetSource, NegotiatedContext, OutgoingObject, Part10Error, Part10File, ProposedContext, RequestOptions,
-    RequestorTimeouts, SendOutcome, SendReport, StoreOperation, Target, send_objects,
+    Association, AssociationError, DataSetSource, NegotiatedContext, OutgoingObject, Part10Error, Part10File,
+    ProposedContext, RequestOptions, RequestorTimeouts, SendOutcome, SendReport, StoreOperation, Target, send_objects,
 };
 pub use status::{Status, StatusClass};
 

@@ -26,7 +26,16 @@ pub struct Roles {
 /// Decides about presentation contexts, one at a time.
 pub trait ContextPolicy: Send + Sync + 'static {
     /// Chooses one of the offered transfer syntaxes, in the requestor's order, or refuses the context.
-    fn negotiate(&self, abstract_syntax: &SopClassUid, offered: &[TransferSyntaxUid]) -> Result<TransferSyntaxUid, ContextRejection>;
+    fn negotiate(
+        &self,
+        abstract_syntax: &SopClassUid,
+        offered: &[TransferSyntaxUid],
+    ) -> Result<TransferSyntaxUid, ContextRejection>;
+
+    /// Whether a C-STORE makes sense on a context of this SOP class.
+    fn stores(&self, abstract_syntax: &SopClassUid) -> bool {
+        is_storage(abstract_syntax)
+    }
 
     /// Answers a role selection for an accepted SOP class. Nothing is granted that was not proposed; unless overridden the requestor is SCU only.
     fn roles(&self, _abstract_syntax: &SopClassUid, proposed: Roles) -> Roles {
@@ -47,7 +56,11 @@ pub trait ContextPolicy: Send + Sync + 'static {
 pub struct StoragePolicy;
 
 impl ContextPolicy for StoragePolicy {
-    fn negotiate(&self, abstract_syntax: &SopClassUid, offered: &[TransferSyntaxUid]) -> Result<TransferSyntaxUid, ContextRejection> {
+    fn negotiate(
+        &self,
+        abstract_syntax: &SopClassUid,
+        offered: &[TransferSyntaxUid],
+    ) -> Result<TransferSyntaxUid, ContextRejection> {
         if abstract_syntax.as_str() == uids::VERIFICATION {
             let uncompressed = |ts: &&TransferSyntaxUid| {
                 matches!(ts.as_str(), uids::IMPLICIT_VR_LITTLE_ENDIAN | uids::EXPLICIT_VR_LITTLE_ENDIAN)
@@ -113,13 +126,13 @@ pub fn may_lose_pixels(transfer_syntax: &TransferSyntaxUid) -> bool {
         _ => return false,
     };
     match number {
-        50..=56 | 59..=64 => true, // JPEG baseline, extended, spectral selection, full progression
-        81 => true,                // JPEG-LS near-lossless
-        91 | 93 => true,           // JPEG 2000
+        50..=56 | 59..=64 => true,   // JPEG baseline, extended, spectral selection, full progression
+        81 => true,                  // JPEG-LS near-lossless
+        91 | 93 => true,             // JPEG 2000
         94 | 95 | 204 | 205 => true, // JPIP: pixels by reference
-        100..=108 => true,         // MPEG-2, MPEG-4, HEVC
-        112 => true,               // JPEG XL
-        203 => true,               // HTJ2K
+        100..=108 => true,           // MPEG-2, MPEG-4, HEVC
+        112 => true,                 // JPEG XL
+        203 => true,                 // HTJ2K
         _ => false,
     }
 }
@@ -136,14 +149,19 @@ mod tests {
         let abstract_syntax = SopClassUid::parse(abstract_syntax).unwrap();
         let offered: Vec<_> = offered.iter().map(|ts| TransferSyntaxUid::parse(ts).unwrap()).collect();
         let chosen = StoragePolicy.negotiate(&abstract_syntax, &offered);
-        assert_eq!(chosen.as_ref().map(TransferSyntaxUid::as_str), expected.as_ref().copied(), "{abstract_syntax} {offered:?}");
+        assert_eq!(
+            chosen.as_ref().map(TransferSyntaxUid::as_str),
+            expected.as_ref().copied(),
+            "{abstract_syntax} {offered:?}"
+        );
     }
 
     #[test]
     fn no_lossy_transfer_syntax_is_chosen_beside_a_lossless_one() {
         let lossy = [
-            "50", "51", "52", "53", "54", "55", "56", "59", "60", "61", "62", "63", "64", "81", "91", "93", "94", "95", "100", "100.1", "101", "101.1", "102",
-            "102.1", "103", "103.1", "104", "104.1", "105", "105.1", "106", "106.1", "107", "108", "112", "203", "204", "205",
+            "50", "51", "52", "53", "54", "55", "56", "59", "60", "61", "62", "63", "64", "81", "91", "93", "94", "95",
+            "100", "100.1", "101", "101.1", "102", "102.1", "103", "103.1", "104", "104.1", "105", "105.1", "106",
+            "106.1", "107", "108", "112", "203", "204", "205",
         ];
         let lossless = ["57", "58", "65", "66", "70", "80", "90", "92", "110", "111", "201", "202"];
         for bad in lossy.map(|kind| format!("1.2.840.10008.1.2.4.{kind}")) {
@@ -170,29 +188,29 @@ mod tests {
     fn everything_storable_is_accepted_and_no_other_service() {
         for storage in [
             CT,
-            "1.2.840.10008.5.1.4.1.1.5",         // retired NM
-            "1.2.840.10008.5.1.4.1.1.88.11",     // Basic Text SR
-            "1.2.840.10008.5.1.4.1.1.104.1",     // Encapsulated PDF
-            "1.2.840.10008.5.1.4.1.1.999.7",     // of a later edition
-            "1.2.840.10008.5.1.4.34.7",          // RT Beams Delivery Instruction
-            "1.2.840.10008.5.1.1.30",            // retired hardcopy
-            "1.3.12.2.1107.5.9.1",               // Siemens CSA Non-Image
-            "1.2.840.113619.4.30",               // GE private
+            "1.2.840.10008.5.1.4.1.1.5",     // retired NM
+            "1.2.840.10008.5.1.4.1.1.88.11", // Basic Text SR
+            "1.2.840.10008.5.1.4.1.1.104.1", // Encapsulated PDF
+            "1.2.840.10008.5.1.4.1.1.999.7", // of a later edition
+            "1.2.840.10008.5.1.4.34.7",      // RT Beams Delivery Instruction
+            "1.2.840.10008.5.1.1.30",        // retired hardcopy
+            "1.3.12.2.1107.5.9.1",           // Siemens CSA Non-Image
+            "1.2.840.113619.4.30",           // GE private
         ] {
             check(storage, &[EXPLICIT], Ok(EXPLICIT));
         }
         for service in [
-            "1.2.840.10008.1.3.10",              // DICOMDIR
-            "1.2.840.10008.1.20.1",              // storage commitment
-            "1.2.840.10008.3.1.2.3.3",           // MPPS
-            "1.2.840.10008.5.1.1.9",             // print management
-            "1.2.840.10008.5.1.4.1.2.2.1",       // Study Root FIND
-            "1.2.840.10008.5.1.4.31",            // modality worklist
-            "1.2.840.10008.5.1.4.33",            // IAN
-            "1.2.840.10008.5.1.4.34.6.1",        // UPS Push
-            "1.2.840.10008.5.1.4.1.1.200.4",     // Protocol Approval FIND
-            "1.2.840.10008.5.1.4.1.1.201.2",     // Inventory FIND
-            "1.2.840.10008.3.1.1.1",             // the application context
+            "1.2.840.10008.1.3.10",          // DICOMDIR
+            "1.2.840.10008.1.20.1",          // storage commitment
+            "1.2.840.10008.3.1.2.3.3",       // MPPS
+            "1.2.840.10008.5.1.1.9",         // print management
+            "1.2.840.10008.5.1.4.1.2.2.1",   // Study Root FIND
+            "1.2.840.10008.5.1.4.31",        // modality worklist
+            "1.2.840.10008.5.1.4.33",        // IAN
+            "1.2.840.10008.5.1.4.34.6.1",    // UPS Push
+            "1.2.840.10008.5.1.4.1.1.200.4", // Protocol Approval FIND
+            "1.2.840.10008.5.1.4.1.1.201.2", // Inventory FIND
+            "1.2.840.10008.3.1.1.1",         // the application context
         ] {
             check(service, &[EXPLICIT], Err(ContextRejection::AbstractSyntaxNotSupported));
         }

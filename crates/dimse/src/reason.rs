@@ -101,7 +101,10 @@ mod tests {
 
     #[test]
     fn reasons_read_as_words_and_codes() {
-        assert_eq!(Rejection::CALLING_AE_NOT_RECOGNIZED.to_string(), "calling AE title not recognised (permanent, 1/1/3)");
+        assert_eq!(
+            Rejection::CALLING_AE_NOT_RECOGNIZED.to_string(),
+            "calling AE title not recognised (permanent, 1/1/3)"
+        );
         assert_eq!(Rejection::LOCAL_LIMIT_EXCEEDED.to_string(), "local limit exceeded (transient, 2/3/2)");
         assert_eq!(Rejection::new(7, 9, 9).to_string(), "reserved reason (permanent, 7/9/9)");
         assert_eq!(Abort::INVALID_PARAMETER.to_string(), "invalid PDU parameter (2/6)");

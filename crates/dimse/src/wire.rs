@@ -14,7 +14,9 @@ use tokio::{
 
 use crate::{
     Abort, ProtocolError, Rejection, Waiting,
-    association_pdu::{ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, MAX_ASSOCIATE_LENGTH, P_DATA_TF, RELEASE_RP, RELEASE_RQ},
+    association_pdu::{
+        ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, MAX_ASSOCIATE_LENGTH, P_DATA_TF, RELEASE_RP, RELEASE_RQ,
+    },
     fault::Fault,
 };
 
@@ -105,7 +107,10 @@ pub(crate) struct Sender {
 pub(crate) fn split(stream: TcpStream, max_pdu: u32, write_limit: Duration) -> io::Result<(Receiver, Sender)> {
     stream.set_nodelay(true)?;
     let (read, write) = stream.into_split();
-    Ok((Receiver::new(Box::new(read), max_pdu), Sender { stream: Box::new(write), max_fragment: 0, limit: write_limit }))
+    Ok((
+        Receiver::new(Box::new(read), max_pdu),
+        Sender { stream: Box::new(write), max_fragment: 0, limit: write_limit },
+    ))
 }
 
 impl Receiver {
@@ -252,7 +257,11 @@ impl Receiver {
                 }
                 self.buffer.advance(PDU_HEADER);
                 let body = self.buffer.split_to(to_usize(length)).freeze();
-                Ok(Header::Unit(if pdu_type == ASSOCIATE_RQ { Unit::AssociateRequest(body) } else { Unit::AssociateAccept(body) }))
+                Ok(Header::Unit(if pdu_type == ASSOCIATE_RQ {
+                    Unit::AssociateRequest(body)
+                } else {
+                    Unit::AssociateAccept(body)
+                }))
             }
             (ASSOCIATE_RJ, false) | (RELEASE_RQ | RELEASE_RP | ABORT, _) => {
                 if length != 4 {
@@ -286,7 +295,9 @@ impl Sender {
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         match timeout(self.limit, self.stream.write_all(bytes)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Err(Fault::Closed),
+            Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                Err(Fault::Closed)
+            }
             Ok(Err(error)) => Err(Fault::Io(error)),
             Err(_) => Err(Fault::Timeout(Waiting::Write)),
         }
@@ -373,15 +384,24 @@ mod tests {
     fn lengths_that_lie_are_refused_before_they_are_read() {
         check_error(&[4, 0, 0, 0, 3, 0xe9], ProtocolError::PduTooLong { length: 1001, limit: 1000 });
         check_error(&[4, 0, 0, 0, 0, 5], ProtocolError::MalformedPdu("P-DATA-TF without a PDV"));
-        check_error(&[4, 0, 0, 0, 0, 6, 0, 0, 0, 3, 1, 0], ProtocolError::MalformedPdu("PDV length does not fit its PDU"));
-        check_error(&[4, 0, 0, 0, 0, 6, 0, 0, 0, 1, 1, 0], ProtocolError::MalformedPdu("PDV length does not fit its PDU"));
+        check_error(
+            &[4, 0, 0, 0, 0, 6, 0, 0, 0, 3, 1, 0],
+            ProtocolError::MalformedPdu("PDV length does not fit its PDU"),
+        );
+        check_error(
+            &[4, 0, 0, 0, 0, 6, 0, 0, 0, 1, 1, 0],
+            ProtocolError::MalformedPdu("PDV length does not fit its PDU"),
+        );
         check_error(&[5, 0, 0, 0, 0, 5], ProtocolError::MalformedPdu("PDU of fixed length has another length"));
         check_error(&[1, 0, 0, 0, 0, 80], ProtocolError::UnexpectedPdu(1));
         check_error(b"GET / HTTP/1.1", ProtocolError::UnknownPdu(b'G'));
 
         let mut left_over = receiver(&[4, 0, 0, 0, 0, 9, 0, 0, 0, 3, 1, 0, 7, 1, 1]);
         assert!(matches!(left_over.parse(), Ok(Some(Unit::Fragment(_)))));
-        assert_eq!(left_over.parse().unwrap_err(), ProtocolError::MalformedPdu("bytes are left over after the last PDV"));
+        assert_eq!(
+            left_over.parse().unwrap_err(),
+            ProtocolError::MalformedPdu("bytes are left over after the last PDV")
+        );
     }
 
     #[test]
@@ -392,7 +412,10 @@ mod tests {
 
         receiver.buffer.clear();
         receiver.buffer.put_slice(&[1, 0, 0, 0x10, 0, 1]);
-        assert_eq!(receiver.parse().unwrap_err(), ProtocolError::PduTooLong { length: 0x0010_0001, limit: MAX_ASSOCIATE_LENGTH });
+        assert_eq!(
+            receiver.parse().unwrap_err(),
+            ProtocolError::PduTooLong { length: 0x0010_0001, limit: MAX_ASSOCIATE_LENGTH }
+        );
     }
 
     #[test]

@@ -159,10 +159,10 @@ impl FileWriter {
 
     async fn payload_digest(&mut self, key: &BlobKey) -> Result<PayloadDigest, StoreError> {
         let (answer, answered) = oneshot::channel();
-        if self.commands.send(Command::Digest(answer)).await.is_ok() {
-            if let Ok(digest) = answered.await {
-                return Ok(digest);
-            }
+        if self.commands.send(Command::Digest(answer)).await.is_ok()
+            && let Ok(digest) = answered.await
+        {
+            return Ok(digest);
         }
         Err(self.failure("hash blob", key).await)
     }

@@ -21,12 +21,22 @@ impl Worklist {
     /// Assigns the case to a reader chosen by a person, or lets the node choose again. Refused while somebody is reading it.
     ///
     /// A person may choose a reader who lacks a skill or is off duty; the reasons say so.
-    pub async fn assign(&self, actor: &Actor, case: CaseId, reader: Option<AccountId>) -> Result<Decision, WorklistError> {
+    pub async fn assign(
+        &self,
+        actor: &Actor,
+        case: CaseId,
+        reader: Option<AccountId>,
+    ) -> Result<Decision, WorklistError> {
         let result = self.assign_unaudited(actor, case, reader).await;
         self.audited(actor, "case.assign", Subject::Case(case), result).await
     }
 
-    async fn assign_unaudited(&self, actor: &Actor, case: CaseId, reader: Option<AccountId>) -> Result<Decision, WorklistError> {
+    async fn assign_unaudited(
+        &self,
+        actor: &Actor,
+        case: CaseId,
+        reader: Option<AccountId>,
+    ) -> Result<Decision, WorklistError> {
         let now = self.ambient.now();
         let mut tx = self.database.write().await?;
         let (head, open) = self.locked(&mut tx, actor, Action::AssignCase, case).await?;

@@ -248,13 +248,15 @@ mod tests {
     fn some_readers() -> impl Strategy<Value = Vec<ReaderFacts>> {
         let one = (some_modalities(), any::<bool>(), some_hours(), 0i64..4, proptest::option::of(0i64..4));
         proptest::collection::vec(one, 0..12).prop_map(|readers| {
-            let facts = |(n, (modalities, accepting, hours, open_cases, last)): (usize, (_, _, _, _, Option<i64>))| ReaderFacts {
-                account: id(&format!("R{n}")),
-                modalities,
-                accepting,
-                hours,
-                open_cases,
-                last_assigned_at: last.map(Timestamp),
+            let facts = |(n, (modalities, accepting, hours, open_cases, last)): (usize, (_, _, _, _, Option<i64>))| {
+                ReaderFacts {
+                    account: id(&format!("R{n}")),
+                    modalities,
+                    accepting,
+                    hours,
+                    open_cases,
+                    last_assigned_at: last.map(Timestamp),
+                }
             };
             readers.into_iter().enumerate().map(facts).collect()
         })

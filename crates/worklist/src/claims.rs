@@ -38,7 +38,12 @@ impl Worklist {
         self.audited(actor, "case.claim", Subject::Case(case), result).await
     }
 
-    async fn claim_unaudited(&self, actor: &Actor, case: CaseId, transaction_uid: &str) -> Result<Claim, WorklistError> {
+    async fn claim_unaudited(
+        &self,
+        actor: &Actor,
+        case: CaseId,
+        transaction_uid: &str,
+    ) -> Result<Claim, WorklistError> {
         let reader = reader_of(actor)?;
         let given = transaction_uid_of(transaction_uid)?;
         let now = self.ambient.now();
@@ -73,7 +78,12 @@ impl Worklist {
         self.audited(actor, "case.take_over", Subject::Case(case), result).await
     }
 
-    async fn take_over_unaudited(&self, actor: &Actor, case: CaseId, transaction_uid: &str) -> Result<Claim, WorklistError> {
+    async fn take_over_unaudited(
+        &self,
+        actor: &Actor,
+        case: CaseId,
+        transaction_uid: &str,
+    ) -> Result<Claim, WorklistError> {
         let reader = reader_of(actor)?;
         let given = transaction_uid_of(transaction_uid)?;
         let now = self.ambient.now();
@@ -87,7 +97,12 @@ impl Worklist {
             Some(_) => {}
         }
         if tx.workitem_held(case, reader, given.as_str()).await?.is_some() {
-            return Ok(Claim { case, workitem: open.uid, expires_at: open.claim_expires_at.unwrap_or(expires_at), repeated: true });
+            return Ok(Claim {
+                case,
+                workitem: open.uid,
+                expires_at: open.claim_expires_at.unwrap_or(expires_at),
+                repeated: true,
+            });
         }
         let why = (Discontinuation::Unspecified, "taken over by the same reader");
         let canceled = tx.workitem_cancel_open(case, now, why).await?.ok_or(Refusal::MayNoLongerBeUpdated)?;
@@ -103,12 +118,22 @@ impl Worklist {
     }
 
     /// Prolongs a claim and says until when. A success leaves no audit row: it comes every minute from every open page.
-    pub async fn keep_claim(&self, actor: &Actor, case: CaseId, transaction_uid: &str) -> Result<Timestamp, WorklistError> {
+    pub async fn keep_claim(
+        &self,
+        actor: &Actor,
+        case: CaseId,
+        transaction_uid: &str,
+    ) -> Result<Timestamp, WorklistError> {
         let result = self.keep_claim_unaudited(actor, case, transaction_uid).await;
         self.audited(actor, "case.keep_claim", Subject::Case(case), result).await
     }
 
-    async fn keep_claim_unaudited(&self, actor: &Actor, case: CaseId, transaction_uid: &str) -> Result<Timestamp, WorklistError> {
+    async fn keep_claim_unaudited(
+        &self,
+        actor: &Actor,
+        case: CaseId,
+        transaction_uid: &str,
+    ) -> Result<Timestamp, WorklistError> {
         let reader = reader_of(actor)?;
         let given = transaction_uid_of(transaction_uid)?;
         let expires_at = self.settings.claim_end(self.ambient.now());
@@ -150,7 +175,10 @@ impl Worklist {
         let now = self.ambient.now();
         let mut tx = self.database.write().await?;
         let (head, open) = self.locked(&mut tx, actor, Action::ClaimCase, case).await?;
-        let why = (Discontinuation::Unspecified, if reason.is_empty() { Discontinuation::Unspecified.code().1 } else { reason });
+        let why = (
+            Discontinuation::Unspecified,
+            if reason.is_empty() { Discontinuation::Unspecified.code().1 } else { reason },
+        );
         let Some(canceled) = tx.workitem_cancel_held(case, reader, given.as_str(), now, why).await? else {
             return Err(not_held(open.as_ref(), reader));
         };

@@ -1,8 +1,6 @@
 //! A case as its readers see it.
 
-use dokuei_database::{
-    CaseEntryRow, CaseReportRow, CaseStudyRow, PatientRow, ReadingRequestRow, WorkitemRow,
-};
+use dokuei_database::{CaseEntryRow, CaseReportRow, CaseStudyRow, PatientRow, ReadingRequestRow, WorkitemRow};
 use dokuei_domain::{AccountId, CaseId, FacilityId, Priority, Timestamp, workitem::WorkitemState};
 
 use crate::{CaseState, Reason, StateFacts, case_state, reason};
@@ -35,7 +33,7 @@ pub struct WorklistEntry {
     pub expected: Option<i64>,
     pub opened_at: Timestamp,
     pub due_at: Timestamp,
-    /// From opening to the first look of today, or to the signature.
+    /// From opening until now, or until it was signed or withdrawn.
     pub waiting_seconds: i64,
     /// Not signed by the due time, or signed after it.
     pub overdue: bool,
@@ -96,7 +94,8 @@ impl WorklistEntry {
         // A wholly withdrawn case still says what it was.
         let counted = if current.is_empty() { row.studies.iter().collect() } else { current };
         let person = |person: Option<(AccountId, String)>| person.map(|(account, name)| Person { account, name });
-        let images_added = row.images_added_after_signing_at.filter(|added| signed_at.is_some_and(|signed| *added > signed));
+        let images_added =
+            row.images_added_after_signing_at.filter(|added| signed_at.is_some_and(|signed| *added > signed));
         let (assigned, assigned_at, stored_reasons, performer, claim_expires_at) = match open {
             Some(open) => {
                 let expires = open.claim_expires_at.filter(|_| open.state == WorkitemState::InProgress);
@@ -149,7 +148,8 @@ fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
 
 /// Unannounced studies count with what has come; nothing announced at all is `None`.
 fn expected(studies: &[&CaseStudyRow]) -> Option<i64> {
-    studies.iter().any(|study| study.expected_instances.is_some()).then(|| {
-        studies.iter().map(|study| study.expected_instances.unwrap_or(study.instance_count)).sum()
-    })
+    studies
+        .iter()
+        .any(|study| study.expected_instances.is_some())
+        .then(|| studies.iter().map(|study| study.expected_instances.unwrap_or(study.instance_count)).sum())
 }

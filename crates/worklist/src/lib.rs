@@ -81,7 +81,13 @@ impl Worklist {
     }
 
     /// Schedules the workitem that stands for a canceled one, and asks for a reader.
-    async fn replace(&self, tx: &mut WriteTx, case: CaseId, canceled: &str, now: Timestamp) -> Result<String, WorklistError> {
+    async fn replace(
+        &self,
+        tx: &mut WriteTx,
+        case: CaseId,
+        canceled: &str,
+        now: Timestamp,
+    ) -> Result<String, WorklistError> {
         let uid = self.ambient.new_uid();
         tx.workitem_insert(uid.as_str(), case, Some(canceled), now).await?;
         self.ask_for_assignment(tx, case, now).await?;
@@ -111,7 +117,8 @@ impl Worklist {
         if let WorklistError::Database(_) = refusal {
             return result;
         }
-        let mut event = AuditEvent::new(self.ambient.now(), actor, action, AuditOutcome::Refused).detail(refusal.to_string());
+        let mut event =
+            AuditEvent::new(self.ambient.now(), actor, action, AuditOutcome::Refused).detail(refusal.to_string());
         let mut tx = self.database.write().await?;
         event = match subject {
             Subject::Lists => event,
@@ -138,3 +145,6 @@ async fn facility_of_case(tx: &mut ReadTx, case: CaseId) -> Result<Option<Facili
 async fn facility_of_study(tx: &mut ReadTx, study: StudyPk) -> Result<Option<FacilityId>, WorklistError> {
     Ok(tx.case_study_facts(study).await?.map(|facts| facts.facility))
 }
+
+#[cfg(test)]
+mod tests;

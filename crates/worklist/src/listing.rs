@@ -58,7 +58,11 @@ impl Worklist {
         self.audited(actor, "worklist.view", Subject::Lists, result).await
     }
 
-    async fn entries_unaudited(&self, actor: &Actor, filter: &WorklistFilter) -> Result<Vec<WorklistEntry>, WorklistError> {
+    async fn entries_unaudited(
+        &self,
+        actor: &Actor,
+        filter: &WorklistFilter,
+    ) -> Result<Vec<WorklistEntry>, WorklistError> {
         let now = self.ambient.now();
         let scope = scope(actor, filter.facility.as_ref())?;
         let limit = filter.limit.unwrap_or(DEFAULT_LIMIT).min(GREATEST_LIMIT);
@@ -112,7 +116,8 @@ impl Worklist {
         let now = self.ambient.now();
         let mut tx = self.database.read().await?;
         let row = tx.case_entry(case).await?.ok_or(WorklistError::CaseNotFound(case))?;
-        let claimed_by = row.open_workitem.as_ref().and_then(|open| open.performer.as_ref()).map(|(account, _)| account);
+        let claimed_by =
+            row.open_workitem.as_ref().and_then(|open| open.performer.as_ref()).map(|(account, _)| account);
         can(actor, Action::ViewCase, Resource::Case { facility: &row.facility, claimed_by })?;
         if row.withdrawn_at.is_some() && can(actor, Action::ViewOffice, Resource::Node).is_err() {
             return Err(WorklistError::Withdrawn);

@@ -1,10 +1,7 @@
 //! From the study to the case: opening it when the study settles, withdrawing it when the facility does, and noticing images that came too late.
 
 use dokuei_database::{NewCase, ReadTx};
-use dokuei_domain::{
-    Actor, CaseId, StudyPk, Timestamp,
-    workitem::Discontinuation,
-};
+use dokuei_domain::{Actor, CaseId, StudyPk, Timestamp, workitem::Discontinuation};
 
 use crate::{Worklist, WorklistError};
 

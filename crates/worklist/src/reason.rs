@@ -8,19 +8,39 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Reason {
     /// The one who was chosen among `candidates`, holding `open_cases` already.
-    Chosen { reader: AccountId, basis: Basis, open_cases: i64, candidates: usize },
+    Chosen {
+        reader: AccountId,
+        basis: Basis,
+        open_cases: i64,
+        candidates: usize,
+    },
     /// A person chose the reader, who lacks these skills (usually none).
-    ChosenBy { reader: AccountId, by: String, lacking: Vec<String> },
+    ChosenBy {
+        reader: AccountId,
+        by: String,
+        lacking: Vec<String>,
+    },
     /// Nobody was eligible. The case is free for every reader with the skills.
     NobodyEligible,
     /// Takes no new cases at present, or may no longer sign in.
-    NotAccepting { reader: AccountId },
-    LacksSkill { reader: AccountId, modalities: Vec<String> },
-    OffDuty { reader: AccountId },
+    NotAccepting {
+        reader: AccountId,
+    },
+    LacksSkill {
+        reader: AccountId,
+        modalities: Vec<String>,
+    },
+    OffDuty {
+        reader: AccountId,
+    },
     /// Held the workitem before and gave it back or let it expire; somebody else was eligible.
-    GaveItBack { reader: AccountId },
+    GaveItBack {
+        reader: AccountId,
+    },
     /// Readers whose reasons are left out here.
-    OthersNotEligible { count: usize },
+    OthersNotEligible {
+        count: usize,
+    },
 }
 
 /// What decided between several candidates.
@@ -47,7 +67,9 @@ impl Reason {
                 Basis::First => format!("{reader}:候補{candidates}名が同条件({open_cases}件)のためID順"),
             },
             Self::ChosenBy { reader, by, lacking } if lacking.is_empty() => format!("{reader}:{by} が指名"),
-            Self::ChosenBy { reader, by, lacking } => format!("{reader}:{by} が指名(対応モダリティ外:{})", lacking.join(", ")),
+            Self::ChosenBy { reader, by, lacking } => {
+                format!("{reader}:{by} が指名(対応モダリティ外:{})", lacking.join(", "))
+            }
             Self::NobodyEligible => "割当可能な読影医がいません".to_owned(),
             Self::NotAccepting { reader } => format!("{reader}:新規受付停止中"),
             Self::LacksSkill { reader, modalities } => format!("{reader}:対応モダリティ外({})", modalities.join(", ")),
@@ -61,11 +83,17 @@ impl Reason {
         match self {
             Self::Chosen { reader, basis, open_cases, candidates } => match basis {
                 Basis::OnlyCandidate => format!("{reader}: the only eligible reader ({open_cases} open)"),
-                Basis::SmallestLoad => format!("{reader}: fewest open cases ({open_cases}) of {candidates} eligible readers"),
-                Basis::LongestWithoutCase => {
-                    format!("{reader}: fewest open cases ({open_cases}) of {candidates} eligible readers, and the longest without a new one")
+                Basis::SmallestLoad => {
+                    format!("{reader}: fewest open cases ({open_cases}) of {candidates} eligible readers")
                 }
-                Basis::First => format!("{reader}: first by identifier of {candidates} equal readers ({open_cases} open)"),
+                Basis::LongestWithoutCase => {
+                    format!(
+                        "{reader}: fewest open cases ({open_cases}) of {candidates} eligible readers, and the longest without a new one"
+                    )
+                }
+                Basis::First => {
+                    format!("{reader}: first by identifier of {candidates} equal readers ({open_cases} open)")
+                }
             },
             Self::ChosenBy { reader, by, lacking } if lacking.is_empty() => format!("{reader}: chosen by {by}"),
             Self::ChosenBy { reader, by, lacking } => {
@@ -125,7 +153,10 @@ mod tests {
         let mut texts = std::collections::HashSet::new();
         for reason in &reasons {
             assert!(!reason.japanese().is_ascii() && reason.english().is_ascii(), "{reason:?}");
-            assert!(texts.insert(reason.japanese()) && texts.insert(reason.english()), "{reason:?} says what another says");
+            assert!(
+                texts.insert(reason.japanese()) && texts.insert(reason.english()),
+                "{reason:?} says what another says"
+            );
         }
     }
 

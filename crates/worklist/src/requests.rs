@@ -84,7 +84,8 @@ impl Worklist {
             let priority = tx.case_requested_priority(case).await?.unwrap_or_default();
             let due_at = self.settings.due_at(priority, head.opened_at);
             entered.due_at = Some(head.due_at);
-            if tx.case_set_priority(case, priority, due_at).await? {
+            // A signed report keeps the time it was measured by.
+            if head.report_versions == 0 && tx.case_set_priority(case, priority, due_at).await? {
                 entered.due_at = Some(due_at);
                 let detail = format!("{} to {}", head.priority.as_str(), priority.as_str());
                 tx.audit(self.success(actor, "case.priority", &head.facility, case).detail(detail));
@@ -95,7 +96,11 @@ impl Worklist {
     }
 
     /// The request that counts for a study, for the facility's page.
-    pub async fn latest_request(&self, actor: &Actor, study: StudyPk) -> Result<Option<ReadingRequestRow>, WorklistError> {
+    pub async fn latest_request(
+        &self,
+        actor: &Actor,
+        study: StudyPk,
+    ) -> Result<Option<ReadingRequestRow>, WorklistError> {
         let result = self.latest_request_unaudited(actor, study).await;
         self.audited(actor, "request.view", Subject::Study(study), result).await
     }

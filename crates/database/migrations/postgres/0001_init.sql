@@ -297,6 +297,7 @@ CREATE TABLE workitems (
 CREATE UNIQUE INDEX workitems_one_open ON workitems (case_id) WHERE state IN ('SCHEDULED', 'IN PROGRESS');
 CREATE INDEX workitems_by_state ON workitems (state, claim_expires_at);
 CREATE INDEX workitems_by_case ON workitems (case_id, created_at);
+CREATE INDEX workitems_by_assigned ON workitems (assigned_reader, assigned_at);
 
 CREATE TABLE drafts (
     case_id UUID PRIMARY KEY REFERENCES cases (id),

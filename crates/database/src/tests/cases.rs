@@ -1,8 +1,8 @@
 //! Cases, their lists, and the small world that the tests of workitems stand on as well.
 
 use dokuei_domain::{
-    AccountId, AeTitle, CaseId, FacilityId, InstanceId, PatientPk, PersonName, Priority, ReportVersionId, Role, SeriesPk, StudyPk,
-    Timestamp,
+    AccountId, AeTitle, CaseId, FacilityId, InstanceId, PatientPk, PersonName, Priority, ReportVersionId, Role,
+    SeriesPk, StudyPk, Timestamp,
     facts::{InstanceFacts, PatientFacts},
     patient::PatientIdentity,
     uid::{SeriesUid, SopClassUid, SopInstanceUid, StudyUid, TransferSyntaxUid},
@@ -27,7 +27,11 @@ pub(super) fn hospital() -> FacilityId {
 pub(super) async fn add_facility(db: &Database, world: &World, id: &str) {
     let mut tx = db.write().await.unwrap();
     let facility = FacilityId::parse(id).unwrap();
-    assert!(tx.facility_insert(&facility, &format!("{id}病院"), &format!("1.2.392.{}", id.len()), world.now()).await.unwrap());
+    assert!(
+        tx.facility_insert(&facility, &format!("{id}病院"), &format!("1.2.392.{}", id.len()), world.now())
+            .await
+            .unwrap()
+    );
     tx.commit().await.unwrap();
 }
 
@@ -128,7 +132,13 @@ pub(super) async fn receive(db: &Database, world: &World, n: u32, modality: &str
 }
 
 /// A settled study of one instance per modality with a case and its first workitem, due in an hour; each opens a second after the one before.
-pub(super) async fn open_case(db: &Database, world: &World, n: u32, modalities: &[&str], priority: Priority) -> (CaseId, String) {
+pub(super) async fn open_case(
+    db: &Database,
+    world: &World,
+    n: u32,
+    modalities: &[&str],
+    priority: Priority,
+) -> (CaseId, String) {
     world.clock.advance(Duration::from_secs(1));
     let mut study = None;
     for modality in modalities {
@@ -178,7 +188,13 @@ const fn both_databases(sql: &'static str) -> Statement {
 }
 
 /// Claims the open workitem and completes it with a report version.
-pub(super) async fn sign(db: &Database, world: &World, case: CaseId, reader: &AccountId, number: i64) -> ReportVersionId {
+pub(super) async fn sign(
+    db: &Database,
+    world: &World,
+    case: CaseId,
+    reader: &AccountId,
+    number: i64,
+) -> ReportVersionId {
     let mut tx = db.write().await.unwrap();
     let uid = tx.workitem_open(case).await.unwrap().unwrap().uid;
     assert!(tx.workitem_claim(&uid, reader, "2.25.1", world.now(), None).await.unwrap());
@@ -307,7 +323,10 @@ async fn the_latest_request_counts_and_earlier_ones_stay() {
         assert_eq!(tx.case_head(case).await.unwrap().unwrap().due_at, Timestamp(5));
         assert_eq!(tx.request_latest(study).await.unwrap().unwrap().clinical_question, "気胸の疑い");
         let all = tx.request_list(case, 10).await.unwrap();
-        assert_eq!(all.iter().map(|request| request.priority).collect::<Vec<_>>(), [Priority::Emergency, Priority::Urgent]);
+        assert_eq!(
+            all.iter().map(|request| request.priority).collect::<Vec<_>>(),
+            [Priority::Emergency, Priority::Urgent]
+        );
         assert!(tx.case_entry(case).await.unwrap().unwrap().studies[0].has_request);
     })
     .await;
@@ -398,7 +417,10 @@ async fn the_office_sees_first_what_needs_somebody_and_old_trouble_for_ever() {
 
         let mut tx = db.read().await.unwrap();
         let report = tx.case_entry(failed).await.unwrap().unwrap().report.unwrap();
-        assert_eq!((report.number, report.deliveries, report.deliveries_accepted, report.deliveries_failed), (1, 2, 1, 1));
+        assert_eq!(
+            (report.number, report.deliveries, report.deliveries_accepted, report.deliveries_failed),
+            (1, 2, 1, 1)
+        );
         let signed = tx.case_entries_signed_by(&reader, None, Timestamp(0), 10).await.unwrap();
         assert_eq!(signed.len(), 2);
         assert_eq!(tx.case_entries_signed_by(&account("R9"), None, Timestamp(0), 10).await.unwrap(), []);
@@ -445,7 +467,9 @@ async fn images_after_the_signature_are_found_once_and_our_own_report_is_none() 
         let signed_at = world.now();
         let mut tx = db.write().await.unwrap();
         let series = "SR".bytes().map(u32::from).sum::<u32>();
-        tx.execute(INSERT_REPORT_FILE, args![version, "v1/HOSP1/report", [0u8; 32], format!("1.2.3.1.{series}.1")]).await.unwrap();
+        tx.execute(INSERT_REPORT_FILE, args![version, "v1/HOSP1/report", [0u8; 32], format!("1.2.3.1.{series}.1")])
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
 
         world.clock.advance(Duration::from_secs(60));

@@ -1,8 +1,12 @@
 //! One suite, both databases.
 
+mod accounts;
 mod audit;
+mod facilities;
 mod cases;
+mod deliveries;
 mod jobs;
+mod reports;
 mod schema;
 mod workitems;
 

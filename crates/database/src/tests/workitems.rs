@@ -77,7 +77,8 @@ async fn of_64_concurrent_claims_one_wins_with_its_audit_row() {
         let start = Arc::new(Barrier::new(64));
         let mut performers = tokio::task::JoinSet::new();
         for n in 0..64 {
-            let (db, world, uid, reader, start) = (db.clone(), world.clone(), uid.clone(), reader.clone(), start.clone());
+            let (db, world, uid, reader, start) =
+                (db.clone(), world.clone(), uid.clone(), reader.clone(), start.clone());
             performers.spawn(async move {
                 start.wait().await;
                 let mut tx = db.write().await.unwrap();
@@ -121,9 +122,15 @@ async fn a_canceled_workitem_is_replaced_and_a_second_open_one_is_a_conflict() {
 
         let mut tx = db.read().await.unwrap();
         let open = tx.workitem_open(case).await.unwrap().unwrap();
-        assert_eq!((open.uid.as_str(), open.replaces.as_ref(), open.previous_performer.as_ref()), ("2.25.99", Some(&first), Some(&reader)));
+        assert_eq!(
+            (open.uid.as_str(), open.replaces.as_ref(), open.previous_performer.as_ref()),
+            ("2.25.99", Some(&first), Some(&reader))
+        );
         let history = tx.workitem_history(case, 10).await.unwrap();
-        assert_eq!(history.iter().map(|row| row.state).collect::<Vec<_>>(), [WorkitemState::Scheduled, WorkitemState::Canceled]);
+        assert_eq!(
+            history.iter().map(|row| row.state).collect::<Vec<_>>(),
+            [WorkitemState::Scheduled, WorkitemState::Canceled]
+        );
         assert_eq!(history[1].discontinuation_code.as_deref(), Some("110533"));
         assert_eq!(tx.workitem_expired(world.now(), 10).await.unwrap(), [], "ended claims do not expire");
     })
@@ -156,7 +163,8 @@ async fn assignment_changes_only_what_it_has_read() {
 #[tokio::test]
 async fn the_load_counts_what_is_held_and_what_is_expected() {
     both(|db, world| async move {
-        let (first, second) = (world_with_reader(&db, &world).await, add_reader(&db, &world, "R2", &["MR", "CT"]).await);
+        let (first, second) =
+            (world_with_reader(&db, &world).await, add_reader(&db, &world, "R2", &["MR", "CT"]).await);
         add_reader(&db, &world, "R3", &[]).await;
         let (_, a) = open_case(&db, &world, 1, &["CT"], Priority::Routine).await;
         let (case, b) = open_case(&db, &world, 2, &["CT"], Priority::Routine).await;
@@ -169,7 +177,8 @@ async fn the_load_counts_what_is_held_and_what_is_expected() {
         assert!(tx.workitem_claim(&c, &second, "2.25.2", world.now(), None).await.unwrap());
         assert!(tx.account_disable(&account("R3"), world.now()).await.unwrap());
         let loads = tx.reader_loads().await.unwrap();
-        let facts: Vec<_> = loads.iter().map(|row| (row.account.as_str(), row.open_workitems, row.last_assigned_at)).collect();
+        let facts: Vec<_> =
+            loads.iter().map(|row| (row.account.as_str(), row.open_workitems, row.last_assigned_at)).collect();
         assert_eq!(facts, [("R1", 1, Some(world.now())), ("R2", 2, None), ("R3", 0, None)]);
         assert_eq!(loads[1].modalities, ["CT", "MR"]);
         assert_eq!(loads[2].modalities, [] as [&str; 0]);

@@ -6,7 +6,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Admission, AssociationCounts, AssociationInfo, Handlers, ObjectInFlight, ServerConfig, StoreService, opening::AcceptedContext};
+use super::{
+    Admission, AssociationCounts, AssociationInfo, Handlers, ObjectInFlight, ServerConfig, StoreService,
+    opening::AcceptedContext,
+};
 use crate::{
     ProtocolError, Status, Waiting,
     command::{CommandField, CommandSet, MAX_COMMAND_LENGTH},
@@ -82,7 +85,12 @@ impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
         }
     }
 
-    pub(super) async fn respond(&mut self, context: &AcceptedContext, request: &CommandSet, status: Status) -> Result<(), Fault> {
+    pub(super) async fn respond(
+        &mut self,
+        context: &AcceptedContext,
+        request: &CommandSet,
+        status: Status,
+    ) -> Result<(), Fault> {
         let response = request.response(status).map_err(ProtocolError::from)?;
         tracing::debug!(context = context.id, status = %status, "response");
         self.sender.write_command(context.id, &response.encode()).await

@@ -89,7 +89,8 @@ pub trait StoreService<S>: Send + Sync + 'static {
     type Sink: StoreSink;
 
     /// Prepares to store. An error is the status of the response; the object is read past and the association goes on.
-    fn begin(&self, session: &Arc<S>, request: StoreRequest) -> impl Future<Output = Result<Self::Sink, Status>> + Send;
+    fn begin(&self, session: &Arc<S>, request: StoreRequest)
+    -> impl Future<Output = Result<Self::Sink, Status>> + Send;
 }
 
 /// One object on its way. Dropping it before [`finish`](Self::finish) means that the object will not come whole: nothing of it may stay.

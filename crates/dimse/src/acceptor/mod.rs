@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use handlers::{Admission, AssociationRequest, Decision, Handlers, StoreRequest, StoreService, StoreSink, UserIdentity};
+pub use handlers::{
+    Admission, AssociationRequest, Decision, Handlers, StoreRequest, StoreService, StoreSink, UserIdentity,
+};
 pub use observer::{AssociationCounts, AssociationEnd, AssociationInfo, EndCause, ObjectInFlight, Observer};
 pub use server::{BoundServer, Server};
 

@@ -18,7 +18,15 @@ pub trait Observer<S>: Send + Sync + 'static {
     fn connection_failed(&self, _id: u64, _peer: SocketAddr, _cause: &EndCause) {}
 
     /// An object was refused before any service saw it: its command names no usable UIDs, or its context stores nothing.
-    fn object_refused(&self, _info: &AssociationInfo, _session: &S, _sop_class: &str, _sop_instance: &str, _status: Status) {}
+    fn object_refused(
+        &self,
+        _info: &AssociationInfo,
+        _session: &S,
+        _sop_class: &str,
+        _sop_instance: &str,
+        _status: Status,
+    ) {
+    }
 
     fn association_ended(&self, _info: &AssociationInfo, _session: &S, _end: &AssociationEnd) {}
 }

@@ -1,14 +1,15 @@
 //! From the A-ASSOCIATE-RQ to the A-ASSOCIATE-AC (PS3.8 7.1, PS3.7 annex D).
 
 use dicom_ul::pdu::{
-    AssociationAC, AssociationRQ, PresentationContextProposed, PresentationContextResult, PresentationContextResultReason, RequestorRoles,
-    UserIdentityType, UserVariableItem,
+    AssociationAC, AssociationRQ, PresentationContextProposed, PresentationContextResult,
+    PresentationContextResultReason, RequestorRoles, UserIdentityType, UserVariableItem,
 };
 use dokuei_domain::{SopClassUid, TransferSyntaxUid};
 
 use super::UserIdentity;
 use crate::{
-    APPLICATION_CONTEXT, ContextPolicy, ContextRejection, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, ProtocolError, Rejection,
+    APPLICATION_CONTEXT, ContextPolicy, ContextRejection, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME,
+    ProtocolError, Rejection,
     association_pdu::{fragment_limit, peer_max_length, trim_uid},
     policy::Roles,
 };
@@ -68,7 +69,11 @@ pub(super) fn user_identity(request: &AssociationRQ) -> Option<UserIdentity> {
 
 /// Answers every proposed context and user information item of an admitted peer. Context ids must be odd and differ (PS3.8 9.3.2.2): a doubled one
 /// would leave open which transfer syntax its objects have.
-pub(super) fn negotiate(request: &AssociationRQ, policy: &dyn ContextPolicy, max_pdu: u32) -> Result<Negotiated, ProtocolError> {
+pub(super) fn negotiate(
+    request: &AssociationRQ,
+    policy: &dyn ContextPolicy,
+    max_pdu: u32,
+) -> Result<Negotiated, ProtocolError> {
     let max_fragment = fragment_limit(peer_max_length(&request.user_variables), MAX_FRAGMENT)?;
     let mut seen = [false; 256];
     let mut contexts = Vec::new();
@@ -79,11 +84,18 @@ pub(super) fn negotiate(request: &AssociationRQ, policy: &dyn ContextPolicy, max
         let (reason, transfer_syntax) = match negotiate_context(proposed, policy) {
             Ok((abstract_syntax, chosen)) => {
                 let text = chosen.to_string();
-                contexts.push(AcceptedContext { id: proposed.id, abstract_syntax, transfer_syntax: chosen, peer_is_scu: true });
+                contexts.push(AcceptedContext {
+                    id: proposed.id,
+                    abstract_syntax,
+                    transfer_syntax: chosen,
+                    peer_is_scu: true,
+                });
                 (PresentationContextResultReason::Acceptance, text)
             }
             // The field is not significant then; the default transfer syntax pleases parsers that look all the same.
-            Err(rejection) => (result_reason(rejection), dicom_dictionary_std::uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned()),
+            Err(rejection) => {
+                (result_reason(rejection), dicom_dictionary_std::uids::IMPLICIT_VR_LITTLE_ENDIAN.to_owned())
+            }
         };
         results.push(PresentationContextResult { id: proposed.id, reason, transfer_syntax });
     }
@@ -112,10 +124,11 @@ fn negotiate_context(
     proposed: &PresentationContextProposed,
     policy: &dyn ContextPolicy,
 ) -> Result<(SopClassUid, TransferSyntaxUid), ContextRejection> {
-    let abstract_syntax =
-        SopClassUid::parse(trim_uid(&proposed.abstract_syntax)).map_err(|_| ContextRejection::AbstractSyntaxNotSupported)?;
+    let abstract_syntax = SopClassUid::parse(trim_uid(&proposed.abstract_syntax))
+        .map_err(|_| ContextRejection::AbstractSyntaxNotSupported)?;
     // What is not a UID cannot be agreed on; the others can.
-    let offered: Vec<_> = proposed.transfer_syntaxes.iter().filter_map(|ts| TransferSyntaxUid::parse(trim_uid(ts)).ok()).collect();
+    let offered: Vec<_> =
+        proposed.transfer_syntaxes.iter().filter_map(|ts| TransferSyntaxUid::parse(trim_uid(ts)).ok()).collect();
     let chosen = policy.negotiate(&abstract_syntax, &offered)?;
     Ok((abstract_syntax, chosen))
 }
@@ -128,12 +141,14 @@ fn answer_user_items(
     contexts: &mut [AcceptedContext],
     answers: &mut Vec<UserVariableItem>,
 ) {
-    let (mut roles_answered, mut extended_answered, mut window_answered, mut identity_answered) = (Vec::new(), Vec::new(), false, false);
+    let (mut roles_answered, mut extended_answered, mut window_answered, mut identity_answered) =
+        (Vec::new(), Vec::new(), false, false);
     for item in proposed {
         match item {
             UserVariableItem::ScuScpRoleSelectionSubItem(uid, roles) => {
                 let uid = trim_uid(uid);
-                let mut of_class = contexts.iter_mut().filter(|context| context.abstract_syntax.as_str() == uid).peekable();
+                let mut of_class =
+                    contexts.iter_mut().filter(|context| context.abstract_syntax.as_str() == uid).peekable();
                 let Some(first) = of_class.peek().filter(|_| !roles_answered.contains(&uid)) else { continue };
                 let granted = policy.roles(&first.abstract_syntax, Roles { scu: roles.scu, scp: roles.scp });
                 let granted = RequestorRoles { scu: granted.scu && roles.scu, scp: granted.scp && roles.scp };
@@ -156,7 +171,9 @@ fn answer_user_items(
                 answers.push(UserVariableItem::Unknown(ASYNCHRONOUS_OPERATIONS, vec![0, 1, 0, 1]));
             }
             // The server response is empty but for Kerberos, SAML and JWT tickets, which we do not issue.
-            UserVariableItem::UserIdentityItem(identity) if identity.positive_response_requested() && !identity_answered => {
+            UserVariableItem::UserIdentityItem(identity)
+                if identity.positive_response_requested() && !identity_answered =>
+            {
                 identity_answered = true;
                 answers.push(UserVariableItem::Unknown(USER_IDENTITY_RESPONSE, vec![0, 0]));
             }
@@ -192,7 +209,11 @@ mod tests {
             application_context_name: APPLICATION_CONTEXT.into(),
             presentation_contexts: ids
                 .iter()
-                .map(|id| PresentationContextProposed { id: *id, abstract_syntax: CT.into(), transfer_syntaxes: vec![IMPLICIT.into()] })
+                .map(|id| PresentationContextProposed {
+                    id: *id,
+                    abstract_syntax: CT.into(),
+                    transfer_syntaxes: vec![IMPLICIT.into()],
+                })
                 .collect(),
             user_variables,
         }
@@ -201,7 +222,8 @@ mod tests {
     #[test]
     fn only_bit_zero_of_the_version_counts() {
         let mut rq = request(&[1], vec![]);
-        for (version, expected) in [(1, Ok(())), (0x8001, Ok(())), (2, Err(Rejection::PROTOCOL_VERSION_NOT_SUPPORTED))] {
+        for (version, expected) in [(1, Ok(())), (0x8001, Ok(())), (2, Err(Rejection::PROTOCOL_VERSION_NOT_SUPPORTED))]
+        {
             rq.protocol_version = version;
             assert_eq!(check_protocol(&rq), expected, "{version}");
         }
@@ -232,9 +254,17 @@ mod tests {
                     UserVariableItem::Unknown(ASYNCHRONOUS_OPERATIONS, vec![0, 0, 0, 0]),
                     UserVariableItem::ScuScpRoleSelectionSubItem(CT.into(), RequestorRoles { scu: true, scp: true }),
                     UserVariableItem::ScuScpRoleSelectionSubItem(CT.into(), RequestorRoles { scu: true, scp: true }),
-                    UserVariableItem::ScuScpRoleSelectionSubItem("1.2.3".into(), RequestorRoles { scu: true, scp: true }),
+                    UserVariableItem::ScuScpRoleSelectionSubItem(
+                        "1.2.3".into(),
+                        RequestorRoles { scu: true, scp: true },
+                    ),
                     UserVariableItem::SopClassExtendedNegotiationSubItem(CT.into(), vec![2, 0, 0, 0, 0, 0]),
-                    UserVariableItem::UserIdentityItem(WireIdentity::new(true, UserIdentityType::Username, b"someone".to_vec(), vec![])),
+                    UserVariableItem::UserIdentityItem(WireIdentity::new(
+                        true,
+                        UserIdentityType::Username,
+                        b"someone".to_vec(),
+                        vec![],
+                    )),
                 ],
             ),
             &StoragePolicy,
@@ -264,7 +294,10 @@ mod tests {
         let ours = negotiate(
             &request(
                 &[1],
-                vec![UserVariableItem::UserIdentityItem(identity), UserVariableItem::ScuScpRoleSelectionSubItem(CT.into(), role)],
+                vec![
+                    UserVariableItem::UserIdentityItem(identity),
+                    UserVariableItem::ScuScpRoleSelectionSubItem(CT.into(), role),
+                ],
             ),
             &StoragePolicy,
             65_536,

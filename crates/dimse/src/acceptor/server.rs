@@ -22,13 +22,16 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, field};
 
 use super::{
-    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, Decision, EndCause, Handlers, ServerConfig, Stop, StoreService,
+    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, Decision, EndCause, Handlers,
+    ServerConfig, Stop, StoreService,
     dispatch::{Conversation, OrderlyEnd},
     opening::{self, AcceptedContext},
 };
 use crate::{
     Abort, ProtocolError, Rejection, Waiting,
-    association_pdu::{abort_pdu, printable, read_associate_request, reject_pdu, release_response_pdu, write_associate},
+    association_pdu::{
+        abort_pdu, printable, read_associate_request, reject_pdu, release_response_pdu, write_associate,
+    },
     fault::Fault,
     wire::{self, Receiver, Sender, Unit},
 };
@@ -63,7 +66,9 @@ impl BoundServer {
 
     /// Accepts associations until told to stop, then closes the listener and returns when the last association has ended.
     pub async fn serve<A: Admission, S: StoreService<A::Session>>(self, handlers: Handlers<A, S>, stop: Stop) {
-        let connections = Arc::new(Semaphore::new(self.config.max_associations.saturating_add(self.config.max_other_connections.max(1))));
+        let connections = Arc::new(Semaphore::new(
+            self.config.max_associations.saturating_add(self.config.max_other_connections.max(1)),
+        ));
         let shared = Arc::new(Shared {
             associations: Arc::new(Semaphore::new(self.config.max_associations)),
             per_peer: Arc::default(),
@@ -178,7 +183,9 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
         let work = async {
             match wire::split(stream, self.config.max_pdu, self.config.dimse_timeout) {
                 Ok((receiver, sender)) => self.converse(receiver, sender, id, peer).await,
-                Err(error) => self.handlers.observer.connection_failed(id, peer, &EndCause::Connection(error.to_string())),
+                Err(error) => {
+                    self.handlers.observer.connection_failed(id, peer, &EndCause::Connection(error.to_string()))
+                }
             }
         };
         work.instrument(span).await;
@@ -267,7 +274,12 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
 
     /// Lives through an association. Returns the PDU that ends it; limits are given back and the observer is told before that PDU leaves, so that a
     /// peer which has seen the end can count on both.
-    async fn associated(&self, receiver: &mut Receiver, sender: &mut Sender, opened: Opened<A::Session>) -> Option<[u8; 10]> {
+    async fn associated(
+        &self,
+        receiver: &mut Receiver,
+        sender: &mut Sender,
+        opened: Opened<A::Session>,
+    ) -> Option<[u8; 10]> {
         let Opened { session, info, accept, contexts, max_fragment, slot } = opened;
         tracing::info!(contexts = contexts.len(), implementation = info.implementation_version, "association accepted");
         self.handlers.observer.association_accepted(&info, &session);
@@ -331,8 +343,11 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
 fn question(request: &AssociationRQ, id: u64, peer: SocketAddr) -> Result<AssociationRequest, Rejection> {
     use dicom_ul::pdu::UserVariableItem::{ImplementationClassUID, ImplementationVersionName};
     let items = &request.user_variables;
-    let class_uid = items.iter().find_map(|item| if let ImplementationClassUID(uid) = item { Some(printable(uid)) } else { None });
-    let version = items.iter().find_map(|item| if let ImplementationVersionName(name) = item { Some(printable(name)) } else { None });
+    let class_uid =
+        items.iter().find_map(|item| if let ImplementationClassUID(uid) = item { Some(printable(uid)) } else { None });
+    let version = items
+        .iter()
+        .find_map(|item| if let ImplementationVersionName(name) = item { Some(printable(name)) } else { None });
     Ok(AssociationRequest {
         id,
         peer,

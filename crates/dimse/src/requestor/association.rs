@@ -16,7 +16,8 @@ use super::{
 use crate::{
     Abort, ProtocolError, Status, Waiting,
     association_pdu::{
-        abort_pdu, fragment_limit, peer_max_length, read_associate_accept, release_request_pdu, release_response_pdu, write_associate,
+        abort_pdu, fragment_limit, peer_max_length, read_associate_accept, release_request_pdu, release_response_pdu,
+        write_associate,
     },
     command::{CommandField, CommandSet, MAX_COMMAND_LENGTH, element},
     fault::Fault,
@@ -41,20 +42,29 @@ pub struct Association {
 
 impl std::fmt::Debug for Association {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Association").field("peer", &self.peer).field("contexts", &self.contexts).finish_non_exhaustive()
+        f.debug_struct("Association")
+            .field("peer", &self.peer)
+            .field("contexts", &self.contexts)
+            .finish_non_exhaustive()
     }
 }
 
 impl Association {
     /// Connects (each address in turn) and negotiates. When the peer accepts no context, the association is released and that is the error.
-    pub async fn request(address: impl ToSocketAddrs + std::fmt::Debug, options: &RequestOptions) -> Result<Self, AssociationError> {
-        let request = write_associate(&association_request(options)?.into())?;
+    pub async fn request(
+        address: impl ToSocketAddrs + std::fmt::Debug,
+        options: &RequestOptions,
+    ) -> Result<Self, AssociationError> {
+        let request = write_associate(&association_request(options)?.into());
+        let request = request.map_err(|_| AssociationError::Request("titles, UIDs or identity do not fit the PDU"))?;
         let stream = connect(address, options.timeouts).await?;
         let peer = stream.peer_addr().map_err(AssociationError::Connection)?;
         let max_pdu = options.max_pdu.clamp(4096, 16 << 20);
-        let (receiver, sender) = wire::split(stream, max_pdu, options.timeouts.response).map_err(AssociationError::Connection)?;
+        let (receiver, sender) =
+            wire::split(stream, max_pdu, options.timeouts.response).map_err(AssociationError::Connection)?;
         let timeouts = options.timeouts;
-        let mut association = Self { receiver, sender, timeouts, ended: false, contexts: Vec::new(), peer, last_message_id: 0 };
+        let mut association =
+            Self { receiver, sender, timeouts, ended: false, contexts: Vec::new(), peer, last_message_id: 0 };
         let negotiated = association.negotiate(&request, options).await;
         association.settle(negotiated).await?;
         if association.contexts.iter().all(|context| context.transfer_syntax.is_err()) {
@@ -78,7 +88,10 @@ impl Association {
         for uid in [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN] {
             transfer_syntaxes.push(TransferSyntaxUid::parse(uid).map_err(not_a_uid)?);
         }
-        let context = ProposedContext { abstract_syntax: SopClassUid::parse(VERIFICATION).map_err(not_a_uid)?, transfer_syntaxes };
+        let context = ProposedContext {
+            abstract_syntax: SopClassUid::parse(VERIFICATION).map_err(not_a_uid)?,
+            transfer_syntaxes,
+        };
         let mut options = RequestOptions::new(calling, called, vec![context]);
         options.timeouts = timeouts;
         let mut association = Self::request(address, &options).await?;
@@ -104,7 +117,8 @@ impl Association {
     /// The accepted context for a SOP class in a transfer syntax.
     pub fn context_for(&self, sop_class: &SopClassUid, transfer_syntax: &TransferSyntaxUid) -> Option<u8> {
         let fits = |context: &&NegotiatedContext| {
-            context.abstract_syntax == *sop_class && context.transfer_syntax.as_ref().is_ok_and(|ts| ts == transfer_syntax)
+            context.abstract_syntax == *sop_class
+                && context.transfer_syntax.as_ref().is_ok_and(|ts| ts == transfer_syntax)
         };
         self.contexts.iter().find(fits).map(|context| context.id)
     }
@@ -193,7 +207,9 @@ impl Association {
             match error {
                 AssociationError::Protocol(error) => self.send_abort(error.abort()).await,
                 AssociationError::Timeout(waiting) if *waiting != Waiting::Write => self.send_abort(Abort::USER).await,
-                AssociationError::Source(_) | AssociationError::SourceLength { .. } => self.send_abort(Abort::USER).await,
+                AssociationError::Source(_) | AssociationError::SourceLength { .. } => {
+                    self.send_abort(Abort::USER).await
+                }
                 _ => {}
             }
         }
@@ -209,7 +225,10 @@ impl Association {
     }
 }
 
-async fn connect(address: impl ToSocketAddrs + std::fmt::Debug, timeouts: RequestorTimeouts) -> Result<TcpStream, AssociationError> {
+async fn connect(
+    address: impl ToSocketAddrs + std::fmt::Debug,
+    timeouts: RequestorTimeouts,
+) -> Result<TcpStream, AssociationError> {
     let described = format!("{address:?}");
     let deadline = Instant::now() + timeouts.connect;
     let unresolved = |source| AssociationError::Connect { address: described.clone(), source };
@@ -229,7 +248,11 @@ async fn connect(address: impl ToSocketAddrs + std::fmt::Debug, timeouts: Reques
 }
 
 /// The next whole command set on a context, without a data set.
-pub(super) async fn next_command(receiver: &mut Receiver, context_id: u8, deadline: Option<Instant>) -> Result<CommandSet, Fault> {
+pub(super) async fn next_command(
+    receiver: &mut Receiver,
+    context_id: u8,
+    deadline: Option<Instant>,
+) -> Result<CommandSet, Fault> {
     let mut collected = BytesMut::new();
     loop {
         let unit = match deadline {
@@ -257,7 +280,11 @@ pub(super) async fn next_command(receiver: &mut Receiver, context_id: u8, deadli
 }
 
 /// The status of the response to one of our requests; anything else on the association is an error.
-pub(super) fn response_status(response: &CommandSet, expected: CommandField, message_id: u16) -> Result<Status, ProtocolError> {
+pub(super) fn response_status(
+    response: &CommandSet,
+    expected: CommandField,
+    message_id: u16,
+) -> Result<Status, ProtocolError> {
     let field = response.command_field()?;
     if field != expected || response.message_id_being_responded_to()? != message_id {
         return Err(ProtocolError::UnexpectedMessage(field.0));

@@ -48,7 +48,13 @@ impl AssociationError {
     /// Whether trying again later, with nothing changed, may help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Aborted(_) | Self::Closed | Self::Timeout(_) | Self::Connection(_) | Self::Ended | Self::KeepsFailing(_) => true,
+            Self::Connect { .. }
+            | Self::Aborted(_)
+            | Self::Closed
+            | Self::Timeout(_)
+            | Self::Connection(_)
+            | Self::Ended
+            | Self::KeepsFailing(_) => true,
             Self::Rejected(rejection) => rejection.is_transient(),
             Self::Protocol(_)
             | Self::NoContextAccepted

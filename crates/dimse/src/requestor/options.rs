@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use dicom_ul::pdu::{
-    AssociationAC, AssociationRQ, PresentationContextProposed, PresentationContextResultReason, UserIdentity as WireIdentity, UserIdentityType,
-    UserVariableItem,
+    AssociationAC, AssociationRQ, PresentationContextProposed, PresentationContextResultReason,
+    UserIdentity as WireIdentity, UserIdentityType, UserVariableItem,
 };
 use dokuei_domain::{AeTitle, SopClassUid, TransferSyntaxUid};
 
 use super::AssociationError;
 use crate::{
-    APPLICATION_CONTEXT, ContextRejection, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, ProtocolError, UserIdentity,
-    association_pdu::trim_uid,
+    APPLICATION_CONTEXT, ContextRejection, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, ProtocolError,
+    UserIdentity, association_pdu::trim_uid,
 };
 
 /// One association carries as many contexts as there are odd numbers in a byte (PS3.8 9.3.2.2).
@@ -34,7 +34,14 @@ pub struct RequestOptions {
 
 impl RequestOptions {
     pub fn new(calling: AeTitle, called: AeTitle, contexts: Vec<ProposedContext>) -> Self {
-        Self { calling, called, contexts, max_pdu: 131_072, timeouts: RequestorTimeouts::default(), user_identity: None }
+        Self {
+            calling,
+            called,
+            contexts,
+            max_pdu: 131_072,
+            timeouts: RequestorTimeouts::default(),
+            user_identity: None,
+        }
     }
 }
 
@@ -57,7 +64,11 @@ pub struct RequestorTimeouts {
 
 impl Default for RequestorTimeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(15), association: Duration::from_secs(30), response: Duration::from_secs(120) }
+        Self {
+            connect: Duration::from_secs(15),
+            association: Duration::from_secs(30),
+            response: Duration::from_secs(120),
+        }
     }
 }
 
@@ -105,18 +116,27 @@ pub(super) fn association_request(options: &RequestOptions) -> Result<Associatio
 
 /// Brings the answer together with the question. A context that the acceptor does not mention is refused; a transfer syntax that was not proposed is
 /// an error, because objects in it could not be sent.
-pub(super) fn negotiated_contexts(options: &RequestOptions, accept: &AssociationAC) -> Result<Vec<NegotiatedContext>, ProtocolError> {
+pub(super) fn negotiated_contexts(
+    options: &RequestOptions,
+    accept: &AssociationAC,
+) -> Result<Vec<NegotiatedContext>, ProtocolError> {
     let mut contexts = Vec::with_capacity(options.contexts.len());
     for (id, proposed) in context_ids().zip(&options.contexts) {
         let answer = accept.presentation_contexts.iter().find(|answer| answer.id == id);
         let transfer_syntax = match answer.map(|answer| (&answer.reason, trim_uid(&answer.transfer_syntax))) {
             None | Some((PresentationContextResultReason::NoReason, _)) => Err(ContextRejection::NoReason),
             Some((PresentationContextResultReason::UserRejection, _)) => Err(ContextRejection::UserRejection),
-            Some((PresentationContextResultReason::AbstractSyntaxNotSupported, _)) => Err(ContextRejection::AbstractSyntaxNotSupported),
-            Some((PresentationContextResultReason::TransferSyntaxesNotSupported, _)) => Err(ContextRejection::TransferSyntaxesNotSupported),
+            Some((PresentationContextResultReason::AbstractSyntaxNotSupported, _)) => {
+                Err(ContextRejection::AbstractSyntaxNotSupported)
+            }
+            Some((PresentationContextResultReason::TransferSyntaxesNotSupported, _)) => {
+                Err(ContextRejection::TransferSyntaxesNotSupported)
+            }
             Some((PresentationContextResultReason::Acceptance, chosen)) => {
                 let known = proposed.transfer_syntaxes.iter().find(|ts| ts.as_str() == chosen);
-                Ok(known.cloned().ok_or(ProtocolError::MalformedPdu("acceptor chose a transfer syntax that was not proposed"))?)
+                Ok(known
+                    .cloned()
+                    .ok_or(ProtocolError::MalformedPdu("acceptor chose a transfer syntax that was not proposed"))?)
             }
         };
         contexts.push(NegotiatedContext { id, abstract_syntax: proposed.abstract_syntax.clone(), transfer_syntax });
@@ -142,7 +162,12 @@ fn identity_item(identity: &UserIdentity) -> Result<UserVariableItem, Associatio
         return Err(AssociationError::Request("user identity must be shorter than 60,000 bytes"));
     }
     let (primary, secondary) = (identity.primary.clone(), identity.secondary.clone());
-    Ok(UserVariableItem::UserIdentityItem(WireIdentity::new(identity.positive_response_requested, kind, primary, secondary)))
+    Ok(UserVariableItem::UserIdentityItem(WireIdentity::new(
+        identity.positive_response_requested,
+        kind,
+        primary,
+        secondary,
+    )))
 }
 
 #[cfg(test)]
@@ -165,7 +190,9 @@ mod tests {
         let ids: Vec<_> = request.presentation_contexts.iter().map(|context| context.id).collect();
         assert_eq!((ids.len(), ids[0], ids[1], ids[127]), (128, 1, 3, 255));
         for wrong in [0, 129, 130] {
-            assert!(matches!(association_request(&options(wrong)), Err(AssociationError::ContextCount(count)) if count == wrong));
+            assert!(
+                matches!(association_request(&options(wrong)), Err(AssociationError::ContextCount(count)) if count == wrong)
+            );
         }
     }
 
@@ -185,12 +212,18 @@ mod tests {
         };
         let contexts = negotiated_contexts(&options(3), &accept).unwrap();
 
-        let results: Vec<_> = contexts.iter().map(|context| context.transfer_syntax.as_ref().map(TransferSyntaxUid::as_str)).collect();
+        let results: Vec<_> =
+            contexts.iter().map(|context| context.transfer_syntax.as_ref().map(TransferSyntaxUid::as_str)).collect();
         assert_eq!(
             results,
-            [Err(&ContextRejection::AbstractSyntaxNotSupported), Ok("1.2.840.10008.1.2"), Err(&ContextRejection::NoReason)]
+            [
+                Err(&ContextRejection::AbstractSyntaxNotSupported),
+                Ok("1.2.840.10008.1.2"),
+                Err(&ContextRejection::NoReason)
+            ]
         );
-        accept.presentation_contexts = vec![answer(1, PresentationContextResultReason::Acceptance, "1.2.840.10008.1.2.4.50")];
+        accept.presentation_contexts =
+            vec![answer(1, PresentationContextResultReason::Acceptance, "1.2.840.10008.1.2.4.50")];
         assert!(negotiated_contexts(&options(1), &accept).is_err());
     }
 }

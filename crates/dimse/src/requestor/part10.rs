@@ -65,8 +65,10 @@ impl Part10File {
         Ok(Self {
             path,
             sop_class: SopClassUid::parse_padded(meta.sop_class).map_err(|_| Part10Error::MissingUid("(0002,0002)"))?,
-            sop_instance: SopInstanceUid::parse_padded(meta.sop_instance).map_err(|_| Part10Error::MissingUid("(0002,0003)"))?,
-            transfer_syntax: TransferSyntaxUid::parse_padded(meta.transfer_syntax).map_err(|_| Part10Error::MissingUid("(0002,0010)"))?,
+            sop_instance: SopInstanceUid::parse_padded(meta.sop_instance)
+                .map_err(|_| Part10Error::MissingUid("(0002,0003)"))?,
+            transfer_syntax: TransferSyntaxUid::parse_padded(meta.transfer_syntax)
+                .map_err(|_| Part10Error::MissingUid("(0002,0010)"))?,
             data_set_offset,
             data_set_length: file_length.saturating_sub(data_set_offset),
         })

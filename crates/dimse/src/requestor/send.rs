@@ -7,7 +7,10 @@ use dokuei_domain::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 
-use super::{Association, AssociationError, ProposedContext, RequestOptions, RequestorTimeouts, StoreOperation, options::MAX_CONTEXTS};
+use super::{
+    Association, AssociationError, ProposedContext, RequestOptions, RequestorTimeouts, StoreOperation,
+    options::MAX_CONTEXTS,
+};
 use crate::Status;
 
 /// Associations in a row that end before they have stored anything; then the peer is taken to be unable.
@@ -170,7 +173,10 @@ fn next_batch<O: OutgoingObject>(objects: &[O]) -> (&[O], Vec<ProposedContext>) 
         }
         for (sop_class, transfer_syntax) in needed {
             if known.insert((sop_class, transfer_syntax)) {
-                contexts.push(ProposedContext { abstract_syntax: sop_class.clone(), transfer_syntaxes: vec![transfer_syntax.clone()] });
+                contexts.push(ProposedContext {
+                    abstract_syntax: sop_class.clone(),
+                    transfer_syntaxes: vec![transfer_syntax.clone()],
+                });
             }
         }
         count += 1;
@@ -180,8 +186,12 @@ fn next_batch<O: OutgoingObject>(objects: &[O]) -> (&[O], Vec<ProposedContext>) 
 
 async fn send_one<O: OutgoingObject>(association: &mut Association, object: &O) -> SendOutcome {
     let accepted = |ts: &&TransferSyntaxUid| association.context_for(object.sop_class(), ts).is_some();
-    let Some(transfer_syntax) = object.transfer_syntaxes().iter().find(accepted) else { return SendOutcome::NotNegotiated };
-    let Some(context_id) = association.context_for(object.sop_class(), transfer_syntax) else { return SendOutcome::NotNegotiated };
+    let Some(transfer_syntax) = object.transfer_syntaxes().iter().find(accepted) else {
+        return SendOutcome::NotNegotiated;
+    };
+    let Some(context_id) = association.context_for(object.sop_class(), transfer_syntax) else {
+        return SendOutcome::NotNegotiated;
+    };
     let mut source = match object.open(transfer_syntax).await {
         Ok(source) => source,
         Err(error) => return SendOutcome::Failed(AssociationError::Source(error)),

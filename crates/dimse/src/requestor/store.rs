@@ -144,7 +144,11 @@ async fn send_message(
 }
 
 /// Appends room for a header and up to `most` bytes. Fewer only at the end of the source.
-async fn read_fragment(source: &mut (dyn AsyncRead + Send + Unpin), into: &mut BytesMut, most: usize) -> Result<usize, AssociationError> {
+async fn read_fragment(
+    source: &mut (dyn AsyncRead + Send + Unpin),
+    into: &mut BytesMut,
+    most: usize,
+) -> Result<usize, AssociationError> {
     into.reserve(DATA_HEADER + most);
     into.put_bytes(0, DATA_HEADER);
     let mut size = 0;

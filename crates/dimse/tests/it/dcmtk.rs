@@ -107,7 +107,11 @@ async fn echoscu_is_answered() {
 #[tokio::test]
 async fn storescu_stores_byte_for_byte_with_every_pdu_size() {
     let folder = tempfile::tempdir().unwrap();
-    let files: Vec<_> = [2, 5_000, 131_072, 2_000_000].into_iter().enumerate().map(|(number, size)| ct_file(folder.path(), number, size)).collect();
+    let files: Vec<_> = [2, 5_000, 131_072, 2_000_000]
+        .into_iter()
+        .enumerate()
+        .map(|(number, size)| ct_file(folder.path(), number, size))
+        .collect();
     for (ours, theirs) in [(131_072, 131_072), (4096, 131_072), (16_384, 4096), (1 << 20, 131_072)] {
         let mut node = Node::with(ServerConfig { max_pdu: ours, ..quick() }, Behaviour::Keep).await;
         let mut storescu = tool("storescu");
@@ -200,7 +204,11 @@ async fn storescp_receives_what_we_send() {
     for options in [&[][..], &["--max-pdu", "4096"]] {
         let folder = tempfile::tempdir().unwrap();
         let received = tempfile::tempdir().unwrap();
-        let sent: Vec<_> = [2, 5_000, 2_000_000].into_iter().enumerate().map(|(number, size)| ct_file(folder.path(), number, size)).collect();
+        let sent: Vec<_> = [2, 5_000, 2_000_000]
+            .into_iter()
+            .enumerate()
+            .map(|(number, size)| ct_file(folder.path(), number, size))
+            .collect();
         let mut objects = Vec::new();
         for (path, _) in &sent {
             objects.push(Part10File::open(path).await.unwrap());
@@ -213,11 +221,13 @@ async fn storescp_receives_what_we_send() {
         let address = listener.local_addr().unwrap().to_string();
         let target = Target { address, calling: ae("DOKUEI"), called: ae("HOSP1"), timeouts: patient() };
         let stop = CancellationToken::new();
-        let (output, report) = tokio::join!(serve_one(&listener, command), send_objects(&target, objects, &stop, |_, _| {}));
+        let (output, report) =
+            tokio::join!(serve_one(&listener, command), send_objects(&target, objects, &stop, |_, _| {}));
         assert!(report.all_accepted(), "{report:?} {}", words(&output));
         assert_eq!((report.outcomes.len(), report.associations), (count, 1));
 
-        let mut files = std::fs::read_dir(received.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        let mut files =
+            std::fs::read_dir(received.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
         files.sort();
         assert_eq!(files.len(), count);
         for (path, data_set) in &sent {
@@ -245,7 +255,9 @@ async fn storescp_that_refuses_or_aborts_is_reported_as_it_is() {
 
         use dokuei_dimse::AssociationError::{Aborted, Closed, Rejected};
         match (option, &report.outcomes[0]) {
-            ("--refuse", SendOutcome::NotSent) => assert!(matches!(report.error, Some(Rejected(_))), "{:?}", report.error),
+            ("--refuse", SendOutcome::NotSent) => {
+                assert!(matches!(report.error, Some(Rejected(_))), "{:?}", report.error)
+            }
             ("--abort-during" | "--abort-after", SendOutcome::Failed(Aborted(_) | Closed)) => {}
             (option, other) => panic!("{option}: {other:?}"),
         }

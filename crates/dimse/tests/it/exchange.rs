@@ -28,7 +28,10 @@ async fn objects_arrive_byte_for_byte() {
     let (cause, counts, abandoned) = node.ended().await;
     assert_eq!((cause, abandoned), (EndCause::Released, None));
     let total = sizes.iter().sum::<usize>() as u64;
-    assert_eq!(counts, AssociationCounts { stored: 9, echoes: 1, data_set_bytes: total, ..AssociationCounts::default() });
+    assert_eq!(
+        counts,
+        AssociationCounts { stored: 9, echoes: 1, data_set_bytes: total, ..AssociationCounts::default() }
+    );
     let stored = node.stored();
     assert_eq!(stored.len(), sizes.len());
     for (number, (object, size)) in stored.iter().zip(sizes).enumerate() {
@@ -84,7 +87,10 @@ async fn a_refused_object_costs_its_status_and_nothing_else() {
 
         let (cause, counts, abandoned) = node.ended().await;
         assert_eq!((cause, abandoned), (EndCause::Released, None));
-        assert_eq!(counts, AssociationCounts { failed: 2, echoes: 1, data_set_bytes: 2_000_000, ..AssociationCounts::default() });
+        assert_eq!(
+            counts,
+            AssociationCounts { failed: 2, echoes: 1, data_set_bytes: 2_000_000, ..AssociationCounts::default() }
+        );
     }
 }
 
@@ -130,7 +136,8 @@ async fn contexts_are_answered_one_by_one() {
     let association = Association::request(node.address, &options).await.unwrap();
 
     use dokuei_dimse::ContextRejection::{AbstractSyntaxNotSupported, TransferSyntaxesNotSupported};
-    let answers: Vec<_> = association.contexts().iter().map(|context| (context.id, context.transfer_syntax.clone())).collect();
+    let answers: Vec<_> =
+        association.contexts().iter().map(|context| (context.id, context.transfer_syntax.clone())).collect();
     assert_eq!(
         answers,
         [

@@ -41,7 +41,8 @@ async fn an_aborted_association_gives_its_place_back() {
 
 #[tokio::test]
 async fn connections_that_never_ask_do_not_keep_others_out() {
-    let config = ServerConfig { max_associations: 1, max_other_connections: 1, artim: Duration::from_millis(150), ..quick() };
+    let config =
+        ServerConfig { max_associations: 1, max_other_connections: 1, artim: Duration::from_millis(150), ..quick() };
     let mut node = Node::with(config, Behaviour::Keep).await;
     // Two fill the connections, the third waits in the listener's queue until their timer has run out.
     let _silent = [RawPeer::connect(node.address).await, RawPeer::connect(node.address).await];
@@ -52,7 +53,7 @@ async fn connections_that_never_ask_do_not_keep_others_out() {
 
 #[tokio::test]
 async fn an_admission_that_takes_too_long_is_congestion() {
-    let mut node = Node::with(ServerConfig { artim: Duration::from_millis(100), ..quick() }, Behaviour::Keep).await;
+    let mut node = Node::with(ServerConfig { artim: Duration::from_millis(500), ..quick() }, Behaviour::Keep).await;
     let mut options = options();
     options.calling = ae("PATIENT");
     let error = Association::request(node.address, &options).await.unwrap_err();
@@ -128,9 +129,15 @@ async fn eight_senders_do_not_mix() {
         senders.spawn(async move {
             let mut association = Association::request(address, &options()).await.unwrap();
             for object in 0..5usize {
-                let bytes: Vec<u8> = pattern(300_000 + sender).into_iter().map(|byte| byte ^ u8::try_from(sender * 16 + object).unwrap()).collect();
+                let bytes: Vec<u8> = pattern(300_000 + sender)
+                    .into_iter()
+                    .map(|byte| byte ^ u8::try_from(sender * 16 + object).unwrap())
+                    .collect();
                 let operation = StoreOperation::new(1, sop_class(CT), sop_instance(&format!("1.{sender}.{object}")));
-                assert_eq!(association.store(&operation, &mut Cursor::new(bytes), None).await.unwrap(), Status::SUCCESS);
+                assert_eq!(
+                    association.store(&operation, &mut Cursor::new(bytes), None).await.unwrap(),
+                    Status::SUCCESS
+                );
             }
             association.release().await.unwrap();
         });
@@ -142,7 +149,8 @@ async fn eight_senders_do_not_mix() {
     let stored = node.stored();
     assert_eq!(stored.len(), 40);
     for object in stored {
-        let mut parts = object.request.sop_instance.as_str().split('.').skip(1).map(|part| part.parse::<usize>().unwrap());
+        let mut parts =
+            object.request.sop_instance.as_str().split('.').skip(1).map(|part| part.parse::<usize>().unwrap());
         let (sender, number) = (parts.next().unwrap(), parts.next().unwrap());
         let mask = u8::try_from(sender * 16 + number).unwrap();
         assert!(object.bytes.iter().zip(pattern(300_000 + sender)).all(|(seen, sent)| *seen == sent ^ mask));

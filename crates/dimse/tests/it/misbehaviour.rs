@@ -81,7 +81,10 @@ async fn context_ids_that_are_doubled_or_even() {
         let mut peer = RawPeer::connect(node.address).await;
         peer.send(&associate_request(&contexts, &[max_length(0)])).await;
         assert_eq!(peer.aborted().await, (2, 6));
-        assert_eq!(node.event().await, Event::ConnectionFailed(EndCause::Protocol(ProtocolError::IllegalContextId(wrong))));
+        assert_eq!(
+            node.event().await,
+            Event::ConnectionFailed(EndCause::Protocol(ProtocolError::IllegalContextId(wrong)))
+        );
     }
 }
 
@@ -119,7 +122,12 @@ async fn a_message_byte_by_byte() {
             peer.send(&[byte]).await;
         }
     }
-    for byte in data(1, false, b"abc").into_iter().chain(data(1, false, b"")).chain(data(1, false, b"def")).chain(data(1, true, b"")) {
+    for byte in data(1, false, b"abc")
+        .into_iter()
+        .chain(data(1, false, b""))
+        .chain(data(1, false, b"def"))
+        .chain(data(1, true, b""))
+    {
         peer.send(&[byte]).await;
     }
 
@@ -140,7 +148,10 @@ async fn command_and_data_in_one_pdu_and_messages_in_one_segment() {
 
     for message_id in 1..=3 {
         let response = peer.receive_command().await;
-        assert_eq!((response.message_id_being_responded_to(), response.status()), (Ok(message_id), Ok(Status::SUCCESS)));
+        assert_eq!(
+            (response.message_id_being_responded_to(), response.status()),
+            (Ok(message_id), Ok(Status::SUCCESS))
+        );
     }
     let bytes: Vec<_> = node.stored().into_iter().map(|object| object.bytes).collect();
     assert_eq!(bytes, [b"abcd".to_vec(), b"ef".to_vec()]);
@@ -157,8 +168,18 @@ async fn pdus_that_break_the_rules() {
     check_abort(&[6, 0, 0, 0, 0, 4, 0, 0, 0, 0], Abort::UNEXPECTED_PDU, UnexpectedPdu(6)).await;
     check_abort(&[4, 0, 0, 2, 0, 1], Abort::INVALID_PARAMETER, PduTooLong { length: 131_073, limit: 131_072 }).await;
     check_abort(&pdu(4, &[0, 0, 0]), Abort::INVALID_PARAMETER, MalformedPdu("P-DATA-TF without a PDV")).await;
-    check_abort(&pdu(4, &[0, 0, 0, 99, 1, 3]), Abort::INVALID_PARAMETER, MalformedPdu("PDV length does not fit its PDU")).await;
-    check_abort(&pdu(5, b"long release"), Abort::INVALID_PARAMETER, MalformedPdu("PDU of fixed length has another length")).await;
+    check_abort(
+        &pdu(4, &[0, 0, 0, 99, 1, 3]),
+        Abort::INVALID_PARAMETER,
+        MalformedPdu("PDV length does not fit its PDU"),
+    )
+    .await;
+    check_abort(
+        &pdu(5, b"long release"),
+        Abort::INVALID_PARAMETER,
+        MalformedPdu("PDU of fixed length has another length"),
+    )
+    .await;
     check_abort(&after(&[5, 0, 0, 0, 0, 4, 0, 0, 0, 0]), Abort::UNEXPECTED_PDU, UnexpectedPdu(5)).await;
 }
 
@@ -170,9 +191,11 @@ async fn messages_that_break_the_rules() {
     check_abort(&command(5, &echo(1)), Abort::INVALID_PARAMETER, UnacceptedContext(5)).await;
     check_abort(&command(0, &echo(1)), Abort::INVALID_PARAMETER, UnacceptedContext(0)).await;
     check_abort(&data(1, true, b"xx"), Abort::UNEXPECTED_PDU, UnexpectedDataSet).await;
-    check_abort(&[command(3, &echo(1)), data(3, true, b"xx")].concat()[..], Abort::UNEXPECTED_PDU, UnexpectedDataSet).await;
+    check_abort(&[command(3, &echo(1)), data(3, true, b"xx")].concat()[..], Abort::UNEXPECTED_PDU, UnexpectedDataSet)
+        .await;
     check_abort(&after(&command(1, &echo(2))), Abort::UNEXPECTED_PDU, UnexpectedCommand).await;
-    check_abort(&after(&data(3, true, b"xx")), Abort::UNEXPECTED_PARAMETER, InterleavedContext { expected: 1, got: 3 }).await;
+    check_abort(&after(&data(3, true, b"xx")), Abort::UNEXPECTED_PARAMETER, InterleavedContext { expected: 1, got: 3 })
+        .await;
     check_abort(&after(&data(7, true, b"xx")), Abort::INVALID_PARAMETER, UnacceptedContext(7)).await;
     let response = echo(1).response(Status::SUCCESS).unwrap();
     check_abort(&command(3, &response), Abort::UNEXPECTED_PARAMETER, UnexpectedResponse(0x8030)).await;
@@ -276,7 +299,10 @@ async fn responses_fit_into_tiny_pdus() {
     let mut peer = RawPeer::connect(node.address).await;
     peer.send(&associate_request(&[(1, CT, &[EXPLICIT])], &[max_length(7)])).await;
     assert_eq!(peer.aborted().await, (2, 6));
-    assert_eq!(node.event().await, Event::ConnectionFailed(EndCause::Protocol(ProtocolError::MaximumLengthTooSmall(7))));
+    assert_eq!(
+        node.event().await,
+        Event::ConnectionFailed(EndCause::Protocol(ProtocolError::MaximumLengthTooSmall(7)))
+    );
 }
 
 #[tokio::test]
@@ -320,14 +346,19 @@ async fn a_peer_that_falls_silent() {
     assert_eq!(node.event().await, Event::ConnectionFailed(EndCause::Timeout(Waiting::AssociationRequest)));
 
     // Between messages.
-    let mut node = Node::with(ServerConfig { idle_timeout: short, dimse_timeout: long, ..quick() }, Behaviour::Keep).await;
+    let mut node =
+        Node::with(ServerConfig { idle_timeout: short, dimse_timeout: long, ..quick() }, Behaviour::Keep).await;
     let mut peer = RawPeer::associated(node.address).await;
     assert_eq!(peer.aborted().await, (0, 0));
     assert_eq!(node.ended().await.0, EndCause::Timeout(Waiting::NextMessage));
 
     // Inside a command, and inside an object.
-    for bytes in [pdu(4, &pdv(3, 1, &echo(1).encode()[..8])), [command(1, &store(1, "1.2.3")), data(1, false, b"start")].concat()] {
-        let mut node = Node::with(ServerConfig { idle_timeout: long, dimse_timeout: short, ..quick() }, Behaviour::Keep).await;
+    for bytes in [
+        pdu(4, &pdv(3, 1, &echo(1).encode()[..8])),
+        [command(1, &store(1, "1.2.3")), data(1, false, b"start")].concat(),
+    ] {
+        let mut node =
+            Node::with(ServerConfig { idle_timeout: long, dimse_timeout: short, ..quick() }, Behaviour::Keep).await;
         let mut peer = RawPeer::associated(node.address).await;
         peer.send(&bytes).await;
         assert_eq!(peer.aborted().await, (0, 0));
@@ -354,7 +385,13 @@ async fn user_items_are_answered() {
     let role = [&u16::try_from(CT.len()).unwrap().to_be_bytes()[..], CT.as_bytes(), &[1, 1]].concat();
     let identity = [&[2, 1, 0, 4][..], b"user", &[0, 6], b"secret"].concat();
     let mut peer = RawPeer::connect(node.address).await;
-    let items = [max_length(16_384), user_item(0x53, &[0, 8, 0, 8]), user_item(0x54, &role), user_item(0x58, &identity), user_item(0x6f, b"?")];
+    let items = [
+        max_length(16_384),
+        user_item(0x53, &[0, 8, 0, 8]),
+        user_item(0x54, &role),
+        user_item(0x58, &identity),
+        user_item(0x6f, b"?"),
+    ];
     peer.send(&associate_request(&[(1, CT, &[EXPLICIT])], &items)).await;
     let (pdu_type, accept) = peer.receive().await;
     assert_eq!(pdu_type, 2);

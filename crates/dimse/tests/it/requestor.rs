@@ -4,8 +4,8 @@ use std::{io::Cursor, time::Duration};
 
 use async_trait::async_trait;
 use dokuei_dimse::{
-    Abort, Association, AssociationError, DataSetSource, EndCause, OutgoingObject, ProtocolError, RequestOptions, SendOutcome, Status, StoreOperation,
-    Target, Waiting,
+    Abort, Association, AssociationError, DataSetSource, EndCause, OutgoingObject, ProtocolError, RequestOptions,
+    SendOutcome, Status, StoreOperation, Target, Waiting,
     command::{CommandField, CommandSet},
     send_objects,
 };
@@ -38,7 +38,9 @@ fn operation() -> StoreOperation {
 
 #[tokio::test]
 async fn what_we_send_fits_the_peer() {
-    for (limit, length) in [(0, 1_000_000), (8, 100), (128, 10_000), (1018, 100_000), (131_072, 1_000_000), (u32::MAX, 1_000_000)] {
+    for (limit, length) in
+        [(0, 1_000_000), (8, 100), (128, 10_000), (1018, 100_000), (131_072, 1_000_000), (u32::MAX, 1_000_000)]
+    {
         let (association, mut peer) = pair(&options(), &accepting(limit)).await;
         let mut association = association.unwrap();
         let sent = pattern(length);
@@ -154,12 +156,13 @@ async fn an_acceptor_that_chooses_what_was_not_offered() {
 
 #[tokio::test]
 async fn silence_is_not_waited_for_forever() {
-    let mut options = options();
-    options.timeouts.association = Duration::from_millis(100);
-    options.timeouts.response = Duration::from_millis(100);
-    let (association, _peer) = pair(&options, b"").await;
+    let mut impatient = options();
+    impatient.timeouts.association = Duration::from_millis(150);
+    let (association, _peer) = pair(&impatient, b"").await;
     assert!(matches!(association, Err(AssociationError::Timeout(Waiting::AssociationResponse))), "{association:?}");
 
+    let mut options = options();
+    options.timeouts.response = Duration::from_millis(150);
     let (association, mut peer) = pair(&options, &accepting(0)).await;
     let mut association = association.unwrap();
     let (result, abort) = tokio::join!(association.echo(), async move {
@@ -254,7 +257,8 @@ async fn more_kinds_than_one_association_carries_are_split() {
     assert!(report.all_accepted() && report.error.is_none());
     // 0..128 on the first association, 128..256 on the second, 256..300 on the third.
     assert_eq!((report.outcomes.len(), report.associations, heard), (300, 3, 300));
-    let stored: Vec<_> = node.stored().iter().map(|object| (object.request.sop_instance.to_string(), object.bytes.len())).collect();
+    let stored: Vec<_> =
+        node.stored().iter().map(|object| (object.request.sop_instance.to_string(), object.bytes.len())).collect();
     let expected: Vec<_> = (0..300).map(|number| (format!("1.2.{number}"), 1000 + number)).collect();
     assert_eq!(stored, expected);
 }
@@ -271,7 +275,11 @@ async fn each_object_has_its_own_outcome() {
         object(CT, 3, &[]),
         object(CT, 4, &[EXPLICIT]),
     ];
-    let report = send_objects(&target(node.address), objects, &CancellationToken::new(), |_, _| {}).await;
+    let target = target(node.address);
+    // As background work does: on another task.
+    let sending =
+        tokio::spawn(async move { send_objects(&target, objects, &CancellationToken::new(), |_, _| {}).await });
+    let report = sending.await.unwrap();
 
     assert!(matches!(
         &report.outcomes[..],
@@ -309,7 +317,10 @@ async fn an_association_that_breaks_is_replaced_until_it_is_hopeless() {
     assert_eq!(report.associations, 3);
     assert!(matches!(report.error, Some(AssociationError::KeepsFailing(3))));
     let (failed, not_sent) = report.outcomes.split_at(3);
-    assert!(failed.iter().all(|outcome| matches!(outcome, SendOutcome::Failed(AssociationError::Aborted(Abort::USER)))), "{failed:?}");
+    assert!(
+        failed.iter().all(|outcome| matches!(outcome, SendOutcome::Failed(AssociationError::Aborted(Abort::USER)))),
+        "{failed:?}"
+    );
     assert!(not_sent.iter().all(|outcome| matches!(outcome, SendOutcome::NotSent)));
 }
 

@@ -8,9 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use dokuei_dimse::{
-    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, Decision, EndCause, Handlers, ObjectInFlight, Observer,
-    ProposedContext, Rejection, RequestOptions, RequestorTimeouts, Server, ServerConfig, Status, Stop, StoragePolicy, StoreRequest, StoreService,
-    StoreSink, UserIdentity,
+    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, Decision, EndCause, Handlers,
+    ObjectInFlight, Observer, ProposedContext, Rejection, RequestOptions, RequestorTimeouts, Server, ServerConfig,
+    Status, Stop, StoragePolicy, StoreRequest, StoreService, StoreSink, UserIdentity,
     command::{CommandField, CommandSet, element},
 };
 use dokuei_domain::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
@@ -140,7 +140,9 @@ impl Admission for Door {
             ("STRANGER", _) => Decision::Reject(Rejection::CALLING_AE_NOT_RECOGNIZED),
             ("BUSY", _) => Decision::Reject(Rejection::TEMPORARY_CONGESTION),
             ("PATIENT", _) => std::future::pending().await,
-            (_, "DOKUEI") => Decision::Accept(Session { calling: request.calling.clone(), user: request.user_identity.clone() }),
+            (_, "DOKUEI") => {
+                Decision::Accept(Session { calling: request.calling.clone(), user: request.user_identity.clone() })
+            }
             _ => Decision::Reject(Rejection::CALLED_AE_NOT_RECOGNIZED),
         }
     }
@@ -215,7 +217,10 @@ impl StoreSink for Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = self.events.send(Event::Abandoned { sop_instance: self.request.sop_instance.to_string(), bytes: self.bytes.len() });
+            let _ = self.events.send(Event::Abandoned {
+                sop_instance: self.request.sop_instance.to_string(),
+                bytes: self.bytes.len(),
+            });
         }
     }
 }
@@ -238,7 +243,14 @@ impl Observer<Session> for Watcher {
         let _ = self.0.send(Event::ConnectionFailed(cause.clone()));
     }
 
-    fn object_refused(&self, _info: &AssociationInfo, _session: &Session, _sop_class: &str, sop_instance: &str, status: Status) {
+    fn object_refused(
+        &self,
+        _info: &AssociationInfo,
+        _session: &Session,
+        _sop_class: &str,
+        sop_instance: &str,
+        status: Status,
+    ) {
         let _ = self.0.send(Event::Refused { sop_instance: sop_instance.to_owned(), status });
     }
 
@@ -273,7 +285,11 @@ pub(crate) fn context(abstract_syntax: &str, transfer_syntaxes: &[&str]) -> Prop
 
 /// HOSP1 calls DOKUEI, for CT and verification.
 pub(crate) fn options() -> RequestOptions {
-    let mut options = RequestOptions::new(ae("HOSP1"), ae("DOKUEI"), vec![context(CT, &[EXPLICIT]), context(VERIFICATION, &[IMPLICIT])]);
+    let mut options = RequestOptions::new(
+        ae("HOSP1"),
+        ae("DOKUEI"),
+        vec![context(CT, &[EXPLICIT]), context(VERIFICATION, &[IMPLICIT])],
+    );
     options.timeouts = patient();
     options
 }

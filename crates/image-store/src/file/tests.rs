@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -18,6 +18,11 @@ fn staged_names(place: &Path) -> Vec<String> {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect()
+}
+
+fn grow_older(file: &fs::File, age: Duration) {
+    let written = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(written - age).unwrap();
 }
 
 macro_rules! conforms {
@@ -78,11 +83,11 @@ async fn what_a_dead_process_left_is_never_listed_and_is_swept_but_living_writer
     let day = Duration::from_secs(86_400);
     for (name, age) in [("1-0.part", 3 * day), ("1-1.part", day / 2), ("2-7.clock", 2 * day)] {
         let file = fs::File::create(place.path().join("staging").join(name)).unwrap();
-        file.set_modified(SystemTime::now() - age).unwrap();
+        grow_older(&file, age);
     }
     // Old, but its writer lives: the sender went for lunch in the middle of an object.
     let paused = fs::File::options().write(true).open(place.path().join("staging").join(&alive_name[0])).unwrap();
-    paused.set_modified(SystemTime::now() - 9 * day).unwrap();
+    grow_older(&paused, 9 * day);
 
     assert_eq!(keys(&store, "").await, [instance("HOSP1", 1).as_str()]);
     assert_eq!(store.sweep_staging(day).await.unwrap(), 2);

@@ -1,0 +1,110 @@
+//! `dokuei serve`: the node. Listeners are bound first; only then does anything run.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use dokuei_dimse::{BoundServer, Server, ServerConfig, Stop};
+use dokuei_receiver::Receiver;
+use dokuei_web::WebSettings;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::{compose::Node, lifecycle::Lifecycle, output::Output};
+
+/// A node whose ports are taken.
+pub struct Listening {
+    pub node: Arc<Node>,
+    dicom: BoundServer,
+    http: TcpListener,
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    pub dicom: SocketAddr,
+    pub http: SocketAddr,
+}
+
+impl Listening {
+    pub async fn bind(node: Node) -> anyhow::Result<Self> {
+        let config = &node.config;
+        let dicom = Server::bind(config.dicom.bind.as_str(), server_config(config))
+            .await
+            .with_context(|| format!("cannot listen for DICOM on {}; is another program there?", config.dicom.bind))?;
+        let http = TcpListener::bind(config.http.bind.as_str())
+            .await
+            .with_context(|| format!("cannot listen for HTTP on {}; is another program there?", config.http.bind))?;
+        Ok(Self { node: Arc::new(node), dicom, http })
+    }
+
+    pub fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses { dicom: self.dicom.local_addr(), http: self.http.local_addr()? })
+    }
+
+    /// Starts everything under a lifecycle; returns at once.
+    pub fn start(self, lifecycle: &Lifecycle) {
+        let Self { node, dicom, http } = self;
+        let receiver = Receiver::new(Arc::clone(&node.access), Arc::clone(&node.ingest));
+        let stop = Stop { soft: lifecycle.soft.clone(), hard: lifecycle.hard.clone() };
+        lifecycle.run("dicom", async move {
+            receiver.serve(dicom, stop).await;
+            Ok(())
+        });
+        let router = dokuei_web::router(web_state(&node)).into_make_service_with_connect_info::<SocketAddr>();
+        let soft = lifecycle.soft.clone();
+        let hard = lifecycle.hard.clone();
+        lifecycle.run("http", async move {
+            let serving = axum::serve(http, router).with_graceful_shutdown(async move { soft.cancelled().await });
+            tokio::select! {
+                ended = serving => ended.context("the HTTP server failed"),
+                () = hard.cancelled() => Ok(()),
+            }
+        });
+        let runner = node.runner();
+        let (soft, hard) = (lifecycle.soft.clone(), lifecycle.hard.clone());
+        lifecycle.run("jobs", async move {
+            runner.run(soft, hard).await;
+            Ok(())
+        });
+    }
+}
+
+pub async fn run(node: Node, output: Output) -> anyhow::Result<ExitCode> {
+    let listening = Listening::bind(node).await?;
+    let addresses = listening.addresses()?;
+    tracing::info!(dicom = %addresses.dicom, http = %addresses.http, version = env!("CARGO_PKG_VERSION"), "node is up");
+    if output.json {
+        output.line(&json!({ "dicom": addresses.dicom, "http": addresses.http, "url": format!("http://{}/", addresses.http) }))?;
+    }
+    let node = Arc::clone(&listening.node);
+    let lifecycle = Lifecycle::new();
+    listening.start(&lifecycle);
+    let ended = lifecycle.until_stopped().await;
+    node.database.close().await;
+    Ok(ended)
+}
+
+fn server_config(config: &dokuei_config::Config) -> ServerConfig {
+    let dicom = &config.dicom;
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    ServerConfig {
+        artim: seconds(dicom.artim_seconds),
+        dimse_timeout: seconds(dicom.dimse_timeout_seconds),
+        idle_timeout: seconds(dicom.idle_timeout_seconds),
+        max_pdu: dicom.max_pdu_length,
+        max_associations: usize::try_from(dicom.max_associations).unwrap_or(usize::MAX),
+        ..ServerConfig::default()
+    }
+}
+
+fn web_state(node: &Node) -> dokuei_web::WebState {
+    dokuei_web::WebState {
+        access: Arc::clone(&node.access),
+        ingest: Arc::clone(&node.ingest),
+        archive: Arc::clone(&node.archive),
+        worklist: Arc::clone(&node.worklist),
+        reports: Arc::clone(&node.reports),
+        claim_key: node.keys.claim_key(),
+        settings: WebSettings::default(),
+    }
+}

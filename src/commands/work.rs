@@ -1,0 +1,60 @@
+//! `dokuei worklist|report|jobs|quarantine`: what stands where, and the buttons of the office for scripts.
+
+use anyhow::Context as _;
+use dokuei_database::NewJob;
+use dokuei_domain::{Actor, CaseId, DeliveryId, JobId, Priority, ReportVersionId, StudyUid};
+use serde_json::json;
+
+use super::accounts::{account_id, facility_id};
+use crate::{
+    cli::{JobsCommand, QuarantineCommand},
+    compose::Node,
+    output::{Output, local_time},
+};
+
+const WHO: Actor = Actor::CommandLine;
+
+pub async fn jobs(node: &Node, output: Output, command: JobsCommand) -> anyhow::Result<()> {
+    match command {
+        JobsCommand::List => {
+            let zone = node.config.time_zone()?;
+            let jobs = node.database.read().await?.job_list(1000).await?;
+            let rows: Vec<_> = jobs
+                .iter()
+                .map(|job| {
+                    json!({ "id": job.id, "queue": job.queue, "state": job.state, "attempt": job.attempt, "max_attempts": job.max_attempts,
+                            "run_at": local_time(job.run_at, &zone), "last_error": job.last_error })
+                })
+                .collect();
+            output.table(&rows, &["id", "queue", "state", "attempt", "due", "last error"], "no work waits", |row| {
+                let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                vec![text("id"), text("queue"), text("state"), format!("{}/{}", row["attempt"], row["max_attempts"]), text("run_at"), text("last_error")]
+            })
+        }
+        JobsCommand::Retry { job } => {
+            let id: JobId = job.parse().context("not a job id")?;
+            let mut tx = node.database.write().await?;
+            let revived = tx.job_revive(id, node.ambient.now()).await?;
+            tx.commit().await?;
+            anyhow::ensure!(revived, "the job is not dead, or another of its kind waits already; see `dokuei jobs list`");
+            output.show(&json!({ "job": id }), || format!("job {id} runs again"))
+        }
+    }
+}
+
+pub async fn quarantine(node: &Node, output: Output, command: QuarantineCommand) -> anyhow::Result<()> {
+    let QuarantineCommand::List = command;
+    let zone = node.config.time_zone()?;
+    let held = node.ingest.quarantine(&WHO).await?;
+    let rows: Vec<_> = held
+        .iter()
+        .map(|row| {
+            json!({ "id": row.id, "facility": row.facility, "sop_instance": row.sop_instance, "study": row.study, "reason": row.reason,
+                    "detail": row.detail, "received_at": local_time(row.received_at, &zone), "blob_key": row.blob_key })
+        })
+        .collect();
+    output.table(&rows, &["received", "facility", "SOP instance", "why"], "nothing is in quarantine", |row| {
+        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        vec![text("received_at"), text("facility"), text("sop_instance"), text("detail")]
+    })
+}

@@ -1,0 +1,138 @@
+//! Puts the concrete parts of a node together, from the configuration. Read top to bottom: what depends on what.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use dokuei_access::{Access, AccessSettings, NodeKeys};
+use dokuei_archive::Archive;
+use dokuei_config::Config;
+use dokuei_database::Database;
+use dokuei_domain::{AeTitle, Ambient};
+use dokuei_image_store::ImageStore;
+use dokuei_ingest::{Ingest, IngestSettings};
+use dokuei_jobs::{Backoff, Handler, Periodic, Runner, RunnerSettings};
+use dokuei_report::{ReportSettings, Reports};
+use dokuei_worklist::{Turnaround, Worklist, WorklistSettings};
+
+use crate::cli::NodeArgs;
+
+/// The parts of one node.
+pub struct Node {
+    pub config: Config,
+    pub ambient: Ambient,
+    pub database: Database,
+    pub store: ImageStore,
+    pub keys: Arc<NodeKeys>,
+    pub access: Arc<Access>,
+    pub ingest: Arc<Ingest>,
+    pub archive: Arc<Archive>,
+    pub worklist: Arc<Worklist>,
+    pub reports: Arc<Reports>,
+}
+
+/// What a mode of running adds to the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mode {
+    /// One-time sign-in links exist.
+    pub demonstration: bool,
+}
+
+impl Node {
+    /// Opens everything; the data folder must have been initialised.
+    pub async fn open(config: Config, ambient: Ambient, mode: Mode) -> anyhow::Result<Self> {
+        let data_dir = config.node.data_dir.clone();
+        let keys = Arc::new(NodeKeys::load(&keys_dir(&data_dir))?);
+        let database = Database::open(&config.database_url()).await.context("cannot open the database")?;
+        let store = ImageStore::connect(&config.image_store_url()).await.context("cannot open the image store")?;
+        let time_zone = config.time_zone()?;
+        let ae_title = AeTitle::parse(&config.dicom.ae_title)?;
+
+        let access = Arc::new(Access::new(database.clone(), ambient.clone(), Arc::clone(&keys), access_settings(&config, &ae_title, mode)));
+        let ingest = Ingest::new(database.clone(), store.clone(), ambient.clone(), ingest_settings(&config));
+        let archive = Arc::new(Archive::new(database.clone(), store.clone()));
+        let worklist = Arc::new(Worklist::new(
+            database.clone(),
+            ambient.clone(),
+            WorklistSettings {
+                claim_minutes: config.worklist.claim_minutes,
+                pickup_minutes: config.worklist.pickup_minutes,
+                turnaround: Turnaround {
+                    emergency_minutes: config.worklist.emergency_minutes,
+                    urgent_minutes: config.worklist.urgent_minutes,
+                    routine_minutes: config.worklist.routine_minutes,
+                },
+                time_zone: time_zone.clone(),
+            },
+        ));
+        let reports = Arc::new(Reports::new(
+            database.clone(),
+            store.clone(),
+            ambient.clone(),
+            Arc::clone(&access),
+            report_settings(&config, ae_title, time_zone),
+        ));
+        Ok(Self { config, ambient, database, store, keys, access, ingest, archive, worklist, reports })
+    }
+
+    /// Loads the configuration as the arguments say and opens the node.
+    pub async fn from_args(args: &NodeArgs, ambient: Ambient) -> anyhow::Result<Self> {
+        Self::open(load_config(args)?, ambient, Mode::default()).await
+    }
+
+    pub fn organisation(&self) -> &str {
+        &self.config.node.organisation
+    }
+
+    /// The background work of all use cases.
+    pub fn runner(&self) -> Runner {
+        let handlers: Vec<Arc<dyn Handler>> = [self.ingest.handlers(), self.worklist.handlers(), self.reports.handlers()].concat();
+        let periodics: Vec<Arc<dyn Periodic>> = [self.ingest.periodics(), self.worklist.periodics(), self.reports.periodics()].concat();
+        let worker = format!("{}-{}", std::process::id(), self.ambient.new_uuid());
+        let settings = RunnerSettings { backoff: Backoff { base_seconds: 2, cap_seconds: 300 }, ..RunnerSettings::new(worker) };
+        Runner::new(self.database.clone(), self.ambient.clone(), handlers, periodics, settings)
+    }
+
+    /// Gives the database back, so that SQLite folds its log in.
+    pub async fn close(self) {
+        let Self { database, .. } = self;
+        database.close().await;
+    }
+}
+
+/// Where the node's keys are.
+pub fn keys_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("keys")
+}
+
+/// The configuration: `--config`, else the one in the data folder, else the system's, else the defaults; `--data-dir` wins over what it says.
+pub fn load_config(args: &NodeArgs) -> anyhow::Result<Config> {
+    let in_data_dir = args.data_dir.as_ref().map(|directory| directory.join("dokuei.toml")).filter(|path| path.exists());
+    let of_system = Some(PathBuf::from("/etc/dokuei/dokuei.toml")).filter(|path| args.data_dir.is_none() && path.exists());
+    let path = args.config.clone().or(in_data_dir).or(of_system);
+    let config = Config::load(path.as_deref(), std::env::vars())?;
+    Ok(match &args.data_dir {
+        Some(directory) => config.with_data_dir(directory),
+        None => config,
+    })
+}
+
+fn access_settings(config: &Config, ae_title: &AeTitle, mode: Mode) -> AccessSettings {
+    let access = &config.access;
+    AccessSettings {
+        session_idle_seconds: i64::from(access.session_idle_minutes) * 60,
+        session_absolute_seconds: i64::from(access.session_absolute_hours) * 3600,
+        sign_in_links: mode.demonstration,
+        ..AccessSettings::new(ae_title.clone())
+    }
+}
+
+fn ingest_settings(config: &Config) -> IngestSettings {
+    IngestSettings {
+        settle_quiet_seconds: i64::from(config.worklist.settle_quiet_seconds),
+        max_object_bytes: config.dicom.max_object_bytes,
+        low_water_bytes: config.image_store.low_water_bytes,
+    }
+}
