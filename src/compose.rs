@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -16,6 +17,7 @@ use dokuei_ingest::{Ingest, IngestSettings};
 use dokuei_jobs::{Backoff, Handler, Periodic, Runner, RunnerSettings};
 use dokuei_report::{ReportSettings, Reports};
 use dokuei_worklist::{Turnaround, Worklist, WorklistSettings};
+use jiff::tz::TimeZone;
 
 use crate::cli::NodeArgs;
 
@@ -43,12 +45,12 @@ pub struct Mode {
 impl Node {
     /// Opens everything; the data folder must have been initialised.
     pub async fn open(config: Config, ambient: Ambient, mode: Mode) -> anyhow::Result<Self> {
-        let data_dir = config.node.data_dir.clone();
+        let data_dir = config.data_dir().to_owned();
         let keys = Arc::new(NodeKeys::load(&keys_dir(&data_dir))?);
-        let database = Database::open(&config.database_url()).await.context("cannot open the database")?;
+        let database = Database::open(config.database_url()?.expose()).await.context("cannot open the database")?;
         let store = ImageStore::connect(&config.image_store_url()).await.context("cannot open the image store")?;
-        let time_zone = config.time_zone()?;
-        let ae_title = AeTitle::parse(&config.dicom.ae_title)?;
+        let time_zone = time_zone(&config)?;
+        let ae_title = config.dicom.ae_title.clone();
 
         let access = Arc::new(Access::new(database.clone(), ambient.clone(), Arc::clone(&keys), access_settings(&config, &ae_title, mode)));
         let ingest = Ingest::new(database.clone(), store.clone(), ambient.clone(), ingest_settings(&config));
@@ -62,7 +64,7 @@ impl Node {
                 turnaround: Turnaround {
                     emergency_minutes: config.worklist.emergency_minutes,
                     urgent_minutes: config.worklist.urgent_minutes,
-                    routine_minutes: config.worklist.routine_minutes,
+                    routine_minutes: config.worklist.routine_hours * 60,
                 },
                 time_zone: time_zone.clone(),
             },
@@ -72,7 +74,7 @@ impl Node {
             store.clone(),
             ambient.clone(),
             Arc::clone(&access),
-            report_settings(&config, ae_title, time_zone),
+            report_settings(&config, time_zone),
         ));
         Ok(Self { config, ambient, database, store, keys, access, ingest, archive, worklist, reports })
     }
@@ -84,6 +86,10 @@ impl Node {
 
     pub fn organisation(&self) -> &str {
         &self.config.node.organisation
+    }
+
+    pub fn time_zone(&self) -> anyhow::Result<TimeZone> {
+        time_zone(&self.config)
     }
 
     /// The background work of all use cases.
@@ -102,6 +108,11 @@ impl Node {
     }
 }
 
+/// The zone in which readers' hours hold and times are shown.
+pub fn time_zone(config: &Config) -> anyhow::Result<TimeZone> {
+    Ok(TimeZone::get(&config.node.time_zone)?)
+}
+
 /// Where the node's keys are.
 pub fn keys_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("keys")
@@ -112,9 +123,9 @@ pub fn load_config(args: &NodeArgs) -> anyhow::Result<Config> {
     let in_data_dir = args.data_dir.as_ref().map(|directory| directory.join("dokuei.toml")).filter(|path| path.exists());
     let of_system = Some(PathBuf::from("/etc/dokuei/dokuei.toml")).filter(|path| args.data_dir.is_none() && path.exists());
     let path = args.config.clone().or(in_data_dir).or(of_system);
-    let config = Config::load(path.as_deref(), std::env::vars())?;
+    let config = Config::load(path.as_deref(), std::env::vars_os())?;
     Ok(match &args.data_dir {
-        Some(directory) => config.with_data_dir(directory),
+        Some(directory) => config.with_data_dir(directory)?,
         None => config,
     })
 }
@@ -124,8 +135,26 @@ fn access_settings(config: &Config, ae_title: &AeTitle, mode: Mode) -> AccessSet
     AccessSettings {
         session_idle_seconds: i64::from(access.session_idle_minutes) * 60,
         session_absolute_seconds: i64::from(access.session_absolute_hours) * 3600,
+        failures_per_account: access.sign_in_attempts,
+        failure_window_seconds: i64::from(access.sign_in_window_minutes) * 60,
         sign_in_links: mode.demonstration,
         ..AccessSettings::new(ae_title.clone())
+    }
+}
+
+fn report_settings(config: &Config, time_zone: TimeZone) -> ReportSettings {
+    let report = &config.report;
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    ReportSettings {
+        time_zone,
+        connect_timeout: seconds(report.connect_timeout_seconds),
+        response_timeout: seconds(report.response_timeout_seconds),
+        delivery_backoff: Backoff {
+            base_seconds: report.back_off_base_seconds.into(),
+            cap_seconds: report.back_off_cap_seconds.into(),
+        },
+        delivery_max_attempts: report.max_attempts,
+        ..ReportSettings::new(report.calling_ae_title.clone(), config.node.organisation.clone())
     }
 }
 

@@ -13,6 +13,7 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use dokuei_config::LogFormat;
 use cli::{Cli, Command};
 use compose::Node;
 use output::Output;
@@ -47,7 +48,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => {
             let config = compose::load_config(&args)?;
-            telemetry::start(&config.telemetry.level, telemetry::Format::of(&config));
+            telemetry::start(&config.telemetry.log_level, config.telemetry.log_format);
             let node = Node::open(config, ambient, compose::Mode::default()).await?;
             return commands::serve::run(node, output).await;
         }
@@ -58,7 +59,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Echo(peer) => commands::peer::echo(output, peer).await?,
         Command::Doctor => commands::doctor::run(&args, output, ambient).await?,
         command => {
-            telemetry::start("warn", telemetry::Format::Text);
+            telemetry::start("warn", LogFormat::Text);
             let node = Node::from_args(&args, ambient).await?;
             let done = with_node(&node, output, command).await;
             node.close().await;

@@ -42,7 +42,7 @@ impl Output {
             return Ok(());
         }
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
+        table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
         for row in rows {
             table.add_row(cells(row));
         }

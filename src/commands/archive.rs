@@ -43,7 +43,7 @@ pub async fn import(node: &Node, output: Output, args: ImportArgs) -> anyhow::Re
     let origin = Origin {
         facility,
         calling: AeTitle::parse("IMPORT")?,
-        called: AeTitle::parse(&node.config.dicom.ae_title)?,
+        called: node.config.dicom.ae_title.clone(),
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         // Imported studies are earlier examinations; a case is opened by what a modality or archive sends to be read.
         opens_case: false,

@@ -8,8 +8,8 @@ pub fn run(args: &NodeArgs, output: Output, command: &ConfigCommand) -> anyhow::
     match command {
         ConfigCommand::Check => {
             let config = load_config(args)?;
-            output.show(&serde_json::json!({ "ok": true, "data_dir": config.node.data_dir }), || {
-                format!("the configuration is sound; the data folder is {}", config.node.data_dir.display())
+            output.show(&serde_json::json!({ "ok": true, "data_dir": config.data_dir() }), || {
+                format!("the configuration is sound; the data folder is {}", config.data_dir().display())
             })
         }
         ConfigCommand::Schema => output.line(&Config::schema()),

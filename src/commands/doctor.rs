@@ -35,8 +35,8 @@ pub async fn run(args: &NodeArgs, output: Output, ambient: Ambient) -> anyhow::R
         found("database", database(&config).await),
         found("image store", image_store(&config, &ambient).await),
         found("free space", free_space(&config).await),
-        found("DICOM port", port(&config.dicom.bind).await),
-        found("HTTP port", port(&config.http.bind).await),
+        found("DICOM port", port(config.dicom.bind).await),
+        found("HTTP port", port(config.http.bind).await),
         found("clock", clock(&ambient)),
     ];
     let healthy = findings.iter().all(|finding| finding.ok);
@@ -48,13 +48,13 @@ pub async fn run(args: &NodeArgs, output: Output, ambient: Ambient) -> anyhow::R
 }
 
 fn keys(config: &Config) -> anyhow::Result<String> {
-    let directory = keys_dir(&config.node.data_dir);
+    let directory = keys_dir(config.data_dir());
     NodeKeys::load(&directory)?;
     Ok(format!("{} is complete and private", directory.display()))
 }
 
 async fn database(config: &Config) -> anyhow::Result<String> {
-    let database = Database::open(&config.database_url()).await?;
+    let database = Database::open(config.database_url()?.expose()).await?;
     let mut tx = database.read().await?;
     let instances = tx.instance_count().await?;
     let chain = tx.audit_verify().await?;
@@ -86,7 +86,7 @@ async fn free_space(config: &Config) -> anyhow::Result<String> {
     Ok(format!("{:.1} GiB free", free as f64 / f64::from(1 << 30)))
 }
 
-async fn port(bind: &str) -> anyhow::Result<String> {
+async fn port(bind: std::net::SocketAddr) -> anyhow::Result<String> {
     match tokio::net::TcpListener::bind(bind).await {
         Ok(_) => Ok(format!("{bind} is free for the node")),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(format!("{bind} is in use; by the running node, if it runs")),

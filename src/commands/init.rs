@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use dokuei_access::{Language, NewAccount, NodeKeys};
-use dokuei_config::Config;
 use dokuei_domain::{Actor, Ambient, Role};
 
 use super::accounts::{account_id, show_enrolment};
@@ -17,11 +16,11 @@ use crate::{
 pub async fn run(args: &NodeArgs, output: Output, init: &InitArgs, ambient: Ambient) -> anyhow::Result<()> {
     let mut config = load_config(args)?;
     config.node.organisation.clone_from(&init.organisation);
-    let data_dir = config.node.data_dir.clone();
+    let data_dir = config.data_dir().to_owned();
     create(&data_dir, &ambient, &init.organisation)?;
     let file = data_dir.join("dokuei.toml");
     if args.config.is_none() && !file.exists() {
-        std::fs::write(&file, Config::example_with_organisation(&init.organisation)).with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(&file, config.to_toml()).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let node = Node::open(config, ambient, Mode::default()).await?;
     let administrator = NewAccount {

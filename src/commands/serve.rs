@@ -28,10 +28,10 @@ pub struct Addresses {
 impl Listening {
     pub async fn bind(node: Node) -> anyhow::Result<Self> {
         let config = &node.config;
-        let dicom = Server::bind(config.dicom.bind.as_str(), server_config(config))
+        let dicom = Server::bind(config.dicom.bind, server_config(config))
             .await
             .with_context(|| format!("cannot listen for DICOM on {}; is another program there?", config.dicom.bind))?;
-        let http = TcpListener::bind(config.http.bind.as_str())
+        let http = TcpListener::bind(config.http.bind)
             .await
             .with_context(|| format!("cannot listen for HTTP on {}; is another program there?", config.http.bind))?;
         Ok(Self { node: Arc::new(node), dicom, http })

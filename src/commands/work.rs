@@ -1,11 +1,9 @@
-//! `dokuei worklist|report|jobs|quarantine`: what stands where, and the buttons of the office for scripts.
+//! `dokuei jobs|quarantine`: what waits, and what was kept aside.
 
 use anyhow::Context as _;
-use dokuei_database::NewJob;
-use dokuei_domain::{Actor, CaseId, DeliveryId, JobId, Priority, ReportVersionId, StudyUid};
+use dokuei_domain::{Actor, JobId};
 use serde_json::json;
 
-use super::accounts::{account_id, facility_id};
 use crate::{
     cli::{JobsCommand, QuarantineCommand},
     compose::Node,
@@ -17,7 +15,7 @@ const WHO: Actor = Actor::CommandLine;
 pub async fn jobs(node: &Node, output: Output, command: JobsCommand) -> anyhow::Result<()> {
     match command {
         JobsCommand::List => {
-            let zone = node.config.time_zone()?;
+            let zone = node.time_zone()?;
             let jobs = node.database.read().await?.job_list(1000).await?;
             let rows: Vec<_> = jobs
                 .iter()
@@ -44,7 +42,7 @@ pub async fn jobs(node: &Node, output: Output, command: JobsCommand) -> anyhow::
 
 pub async fn quarantine(node: &Node, output: Output, command: QuarantineCommand) -> anyhow::Result<()> {
     let QuarantineCommand::List = command;
-    let zone = node.config.time_zone()?;
+    let zone = node.time_zone()?;
     let held = node.ingest.quarantine(&WHO).await?;
     let rows: Vec<_> = held
         .iter()

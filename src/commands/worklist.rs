@@ -25,7 +25,7 @@ pub async fn run(node: &Node, output: Output, command: WorklistCommand) -> anyho
 }
 
 async fn list(node: &Node, output: Output) -> anyhow::Result<()> {
-    let zone = node.config.time_zone()?;
+    let zone = node.time_zone()?;
     let entries = node.worklist.entries(&WHO, &WorklistFilter::default()).await?;
     let rows: Vec<_> = entries.iter().map(|entry| entry_json(entry, &zone)).collect();
     let header = ["case", "state", "priority", "facility", "patient", "what", "images", "reader", "due"];
@@ -73,7 +73,7 @@ fn entry_json(entry: &WorklistEntry, zone: &TimeZone) -> Value {
 }
 
 async fn show(node: &Node, output: Output, case: &str) -> anyhow::Result<()> {
-    let zone = node.config.time_zone()?;
+    let zone = node.time_zone()?;
     let detail = node.worklist.case(&WHO, case_id(case)?).await?;
     let mut value = entry_json(&detail.entry, &zone);
     value["request"] = detail.request().map_or(Value::Null, |request| {

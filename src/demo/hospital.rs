@@ -161,7 +161,7 @@ struct FolderSink {
 impl StoreService<()> for FolderStore {
     type Sink = FolderSink;
 
-    async fn begin(&self, (): &Arc<()>, request: StoreRequest) -> Result<FolderSink, Status> {
+    async fn begin(&self, _: &Arc<()>, request: StoreRequest) -> Result<FolderSink, Status> {
         use tokio::io::AsyncWriteExt as _;
         let name = Uid::parse(request.sop_instance.as_str()).map_err(|_| Status::CANNOT_UNDERSTAND)?;
         let whole = self.folder.join(format!("{name}.dcm"));

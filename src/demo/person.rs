@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dokuei_access::Enrolment;
 use serde_json::{Value, json};
-use totp_rs::TOTP;
+use totp_rs::Totp;
 
 /// A signed-in browser.
 pub struct Person {
@@ -27,8 +27,8 @@ impl Person {
     /// The code that the authenticator shows `steps` steps of 30 s from `now`. Each code is good for one use; the node takes one step ahead, for clocks that
     /// differ, and so a signature need not wait for the step after the sign-in.
     fn code(&self, now_seconds: u64, steps: u64) -> anyhow::Result<String> {
-        let totp = TOTP::from_url(&self.enrolment.otpauth_url)?;
-        Ok(totp.generate(now_seconds + 30 * steps))
+        let totp = Totp::from_url(&self.enrolment.otpauth_url)?;
+        Ok(totp.generate(now_seconds + 30 * steps).to_string())
     }
 
     pub async fn sign_in(&self, now_seconds: u64) -> anyhow::Result<()> {

@@ -48,7 +48,13 @@ impl Access {
     }
 
     /// [`can`], and an audit row when the answer is no. `subject` names what was asked for by our id or a UID.
-    pub async fn require(&self, actor: &Actor, action: Action, resource: Resource<'_>, subject: &str) -> Result<(), AccessError> {
+    pub async fn require(
+        &self,
+        actor: &Actor,
+        action: Action,
+        resource: Resource<'_>,
+        subject: &str,
+    ) -> Result<(), AccessError> {
         match can(actor, action, resource) {
             Ok(()) => Ok(()),
             Err(denied) => {

@@ -110,7 +110,12 @@ impl Access {
         }
         // One administrator who could make another would be two administrators.
         if new.role == Role::Administrator && actor.account().is_some() {
-            self.audit_denied(actor, &Denied { actor: actor.label(), action: Action::ManageAccounts, facility: None }, new.id.as_str()).await?;
+            self.audit_denied(
+                actor,
+                &Denied { actor: actor.label(), action: Action::ManageAccounts, facility: None },
+                new.id.as_str(),
+            )
+            .await?;
             return Err(AccessError::AdministratorByCommandLine);
         }
         if (new.role == Role::Facility) != new.facility.is_some() {
@@ -132,7 +137,8 @@ impl Access {
         let row = self.account_row(&prepared, new.role, new.facility, display_name, new.language);
         let mut tx = self.db.write().await?;
         insert(&mut tx, &row, &prepared).await?;
-        let mut event = self.success(actor, "account.add").subject(&row.id).detail(format!("role {}", row.role.as_str()));
+        let mut event =
+            self.success(actor, "account.add").subject(&row.id).detail(format!("role {}", row.role.as_str()));
         if let Some(facility) = &row.facility {
             event = event.facility(facility);
         }
@@ -229,7 +235,8 @@ impl Access {
         let mut readers = Vec::new();
         for row in read.reader_list().await? {
             let certificate = read.certificate_current(&row.account).await?;
-            let expires = certificate.as_ref().map(|found| crate::certificate::expiry(&found.certificate)).transpose()?;
+            let expires =
+                certificate.as_ref().map(|found| crate::certificate::expiry(&found.certificate)).transpose()?;
             readers.push(Reader {
                 account: row.account,
                 name: row.name,
@@ -338,7 +345,8 @@ fn checked_modalities(given: &[String]) -> Result<Vec<String>, AccessError> {
     let mut modalities = Vec::new();
     for text in given {
         let code = text.trim().to_ascii_uppercase();
-        let legal = (1..=16).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        let legal = (1..=16).contains(&code.len())
+            && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
         if !legal {
             return Err(AccessError::Modality(text.clone()));
         }

@@ -37,7 +37,9 @@ impl PeerSpecification {
     pub fn parse(text: &str, address: Option<&str>) -> Result<Self, SpecificationError> {
         let (title, role) = match text.rsplit_once(':') {
             None => (text, PeerRole::Reading),
-            Some((title, role)) => (title, PeerRole::parse(role).ok_or_else(|| SpecificationError::Role(role.to_owned()))?),
+            Some((title, role)) => {
+                (title, PeerRole::parse(role).ok_or_else(|| SpecificationError::Role(role.to_owned()))?)
+            }
         };
         let calling = parse_title(title)?;
         let address = address.map(parse_address).transpose()?;
@@ -70,7 +72,8 @@ impl ReturnTarget {
         let (title, location) = text.strip_prefix("dicom:").and_then(|rest| rest.rsplit_once('@')).ok_or_else(wrong)?;
         let (host, port) = location.rsplit_once(':').ok_or_else(wrong)?;
         let called = parse_title(title)?;
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| SpecificationError::Port(port.to_owned()))?;
+        let port =
+            port.parse().ok().filter(|port| *port != 0).ok_or_else(|| SpecificationError::Port(port.to_owned()))?;
         let host = parse_host(host)?;
         Ok(Self { called, host, port })
     }
@@ -79,7 +82,11 @@ impl ReturnTarget {
 impl fmt::Display for ReturnTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { called, host, port } = self;
-        if host.contains(':') { write!(f, "dicom:{called}@[{host}]:{port}") } else { write!(f, "dicom:{called}@{host}:{port}") }
+        if host.contains(':') {
+            write!(f, "dicom:{called}@[{host}]:{port}")
+        } else {
+            write!(f, "dicom:{called}@{host}:{port}")
+        }
     }
 }
 
@@ -106,7 +113,9 @@ fn parse_host(text: &str) -> Result<String, SpecificationError> {
 /// An OID as issuer of patient IDs: digits and dots, at least two components, no leading zeros (ITU-T X.660).
 pub(crate) fn parse_issuer(text: &str) -> Result<String, SpecificationError> {
     let text = text.trim();
-    let component_is_legal = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
+    let component_is_legal = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'))
+    };
     let mut parts = text.split('.');
     let first_is_arc = parts.next().is_some_and(|first| matches!(first, "0" | "1" | "2"));
     // 64 characters: the length of a UID (PS3.5 9.1), which the issuer becomes in data sets.

@@ -32,7 +32,12 @@ pub enum PeerRefusal {
 impl Access {
     /// Finds the facility for which a peer may associate. An entry with the peer's address wins over one without. The
     /// caller audits the answer: it knows the association.
-    pub async fn admit_peer(&self, calling: &AeTitle, called: &AeTitle, address: IpAddr) -> Result<PeerAdmission, PeerRefusal> {
+    pub async fn admit_peer(
+        &self,
+        calling: &AeTitle,
+        called: &AeTitle,
+        address: IpAddr,
+    ) -> Result<PeerAdmission, PeerRefusal> {
         if *called != self.settings.called_aet {
             return Err(PeerRefusal::CalledNotRecognized);
         }
@@ -61,6 +66,8 @@ impl Access {
 /// The entry for this very address, else the one for any.
 fn choose(entries: Vec<PeerRow>, address: IpAddr) -> Option<PeerRow> {
     let (named, any): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.address.is_some());
-    let is_from = |entry: &PeerRow| entry.address.as_deref().and_then(|text| text.parse::<IpAddr>().ok()).is_some_and(|own| own == address);
+    let is_from = |entry: &PeerRow| {
+        entry.address.as_deref().and_then(|text| text.parse::<IpAddr>().ok()).is_some_and(|own| own == address)
+    };
     named.into_iter().find(is_from).or_else(|| any.into_iter().next())
 }

@@ -5,7 +5,10 @@ use dokuei_database::ApprovalRow;
 use dokuei_domain::{AccountId, Actor, Role, Timestamp};
 use uuid::Uuid;
 
-use crate::{Access, AccessError, Action, Enrolment, Resource, access::short_text, enrolment::store_enrolment, one_time, sign_in::bounded};
+use crate::{
+    Access, AccessError, Action, Enrolment, Resource, access::short_text, enrolment::store_enrolment, one_time,
+    sign_in::bounded,
+};
 
 const KIND: &str = "reenrol";
 
@@ -61,11 +64,16 @@ impl Access {
             Ok(id) => tx.account_find(&id).await?,
             Err(_) => None,
         };
-        if !requester.is_some_and(|requester| requester.role == Role::Administrator && requester.disabled_at.is_none()) {
+        if !requester.is_some_and(|requester| requester.role == Role::Administrator && requester.disabled_at.is_none())
+        {
             drop(tx);
             return self.approval_refused(actor, "reenrol.grant", &row, AccessError::NeedsAdministrator).await;
         }
-        tx.audit(self.success(actor, "reenrol.grant").subject(&row.account).detail(format!("approval {approval}, asked for by {}", row.requested_by)));
+        tx.audit(
+            self.success(actor, "reenrol.grant")
+                .subject(&row.account)
+                .detail(format!("approval {approval}, asked for by {}", row.requested_by)),
+        );
         tx.commit().await?;
         Ok(token)
     }
@@ -93,14 +101,18 @@ impl Access {
         let granted_after = self.ambient.now().plus_seconds(-self.settings.enrolment_token_seconds);
         let mut read = self.db.read().await?;
         let approval = read.approval_by_token(&hash).await?.ok_or(AccessError::TokenInvalid)?;
-        let usable = approval.used_at.is_none() && approval.refused_at.is_none() && approval.granted_at.is_some_and(|at| at > granted_after);
+        let usable = approval.used_at.is_none()
+            && approval.refused_at.is_none()
+            && approval.granted_at.is_some_and(|at| at > granted_after);
         if !usable {
             return self.approval_refused(&actor, ACTION, &approval, AccessError::TokenInvalid).await;
         }
         let account = approval.account.clone();
         let reader = read.reader_find(&account).await?;
         drop(read);
-        let prepared = self.prepare_enrolment(&account, reader.as_ref().map(|reader| (&reader.name, reader.organisation.as_str()))).await?;
+        let prepared = self
+            .prepare_enrolment(&account, reader.as_ref().map(|reader| (&reader.name, reader.organisation.as_str())))
+            .await?;
 
         let now = self.ambient.now();
         let mut tx = self.db.write().await?;
@@ -121,9 +133,13 @@ impl Access {
         tx.session_end_all(&account, now).await?;
         Self::forgive(&mut tx, &account).await?;
         tx.approval_close_others(&account, approval.id, "reenrol", now).await?;
-        tx.audit(self.success(&actor, ACTION).subject(&account).detail(format!("approval {} from {address}", approval.id)));
+        tx.audit(
+            self.success(&actor, ACTION).subject(&account).detail(format!("approval {} from {address}", approval.id)),
+        );
         if let Some(serial) = &prepared.enrolment.certificate_serial {
-            tx.audit(self.success(&actor, "certificate.issue").subject(&account).detail(format!("certificate {serial}")));
+            tx.audit(
+                self.success(&actor, "certificate.issue").subject(&account).detail(format!("certificate {serial}")),
+            );
         }
         tx.commit().await?;
         Ok(prepared.enrolment)
@@ -152,7 +168,13 @@ impl Access {
         actor.account().cloned().ok_or(AccessError::NeedsAdministrator)
     }
 
-    async fn approval_refused<T>(&self, actor: &Actor, action: &'static str, row: &ApprovalRow, error: AccessError) -> Result<T, AccessError> {
+    async fn approval_refused<T>(
+        &self,
+        actor: &Actor,
+        action: &'static str,
+        row: &ApprovalRow,
+        error: AccessError,
+    ) -> Result<T, AccessError> {
         let event = self.event(actor, action, dokuei_database::AuditOutcome::Refused);
         let mut tx = self.db.write().await?;
         tx.audit(event.subject(&row.account).detail(format!("approval {}: {error}", row.id)));

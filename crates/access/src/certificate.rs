@@ -78,7 +78,12 @@ pub(crate) fn serial_text(serial: &[u8]) -> String {
 }
 
 /// The self-signed certificate of the node's authority.
-pub(crate) fn issue_authority(key: &RsaKeyPair, organisation: &str, serial: [u8; 16], now: Timestamp) -> Result<Certificate, CryptoError> {
+pub(crate) fn issue_authority(
+    key: &RsaKeyPair,
+    organisation: &str,
+    serial: [u8; 16],
+    now: Timestamp,
+) -> Result<Certificate, CryptoError> {
     let name = distinguished_name(&[(rfc4519::O, organisation), (rfc4519::CN, "Dokuei node authority")])?;
     let public_key = public_key_info(key)?;
     let key_id = key_identifier(&public_key);
@@ -115,12 +120,19 @@ pub(crate) fn issue_signer(
         extension(true, &BasicConstraints { ca: false, path_len_constraint: None })?,
         extension(true, &KeyUsage(usage))?,
         extension(false, &SubjectKeyIdentifier(octets(&key_id)?))?,
-        extension(false, &AuthorityKeyIdentifier { key_identifier: Some(octets(&authority_id)?), ..Default::default() })?,
+        extension(
+            false,
+            &AuthorityKeyIdentifier { key_identifier: Some(octets(&authority_id)?), ..Default::default() },
+        )?,
     ];
     // A certificate that outlived its authority would stop verifying before it says so.
     let authority_end = seconds_of(authority.tbs_certificate.validity.not_after);
     let wanted_end = now.plus_seconds(days * DAY);
-    let end = if wanted_end.0 / 1_000_000 > authority_end { Timestamp(authority_end.saturating_mul(1_000_000)) } else { wanted_end };
+    let end = if wanted_end.0 / 1_000_000 > authority_end {
+        Timestamp(authority_end.saturating_mul(1_000_000))
+    } else {
+        wanted_end
+    };
     let validity = Validity { not_before: time(now)?, not_after: time(end)? };
     sign(authority_key, tbs(authority.tbs_certificate.subject.clone(), name, serial, validity, public_key, extensions)?)
 }

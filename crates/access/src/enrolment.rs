@@ -46,7 +46,11 @@ pub(crate) struct Prepared {
 
 impl Access {
     /// Draws everything and, for a reader, makes a key and issues its certificate. Slow, and outside of any transaction.
-    pub(crate) async fn prepare_enrolment(&self, account: &AccountId, reader: Option<(&PersonName, &str)>) -> Result<Prepared, AccessError> {
+    pub(crate) async fn prepare_enrolment(
+        &self,
+        account: &AccountId,
+        reader: Option<(&PersonName, &str)>,
+    ) -> Result<Prepared, AccessError> {
         let password = password::generate(&self.ambient);
         let password_hash = self.bench.hash(password.clone(), self.ambient.random()).await?;
         let secret = one_time::new_totp_secret(&self.ambient);
@@ -86,14 +90,22 @@ impl Access {
         let now = self.ambient.now();
         let serial_bytes = certificate::new_serial(&self.ambient);
         let serial = certificate::serial_text(&serial_bytes);
-        let subject = Subject { account: account.clone(), common_name: name.display(), organisation: organisation.to_owned() };
+        let subject =
+            Subject { account: account.clone(), common_name: name.display(), organisation: organisation.to_owned() };
         let (keys, password) = (std::sync::Arc::clone(&self.keys), password.clone());
         let (cost, salt, days) = (self.bench.cost(), self.ambient.random(), self.settings.certificate_days);
         let work = move || {
             let key = certificate::generate_key()?;
             let issued = keys.issue(&subject, &key, serial_bytes, now, days)?;
             let key_der = certificate::private_key_der(&key)?;
-            let locked = signing_key::lock(&key_der, &subject.account, &certificate::serial_text(&serial_bytes), &password, cost, salt)?;
+            let locked = signing_key::lock(
+                &key_der,
+                &subject.account,
+                &certificate::serial_text(&serial_bytes),
+                &password,
+                cost,
+                salt,
+            )?;
             Ok((issued.to_der().map_err(|_| FAILED)?, locked))
         };
         let (der, encrypted_key) = self.bench.run(FAILED, work).await?;

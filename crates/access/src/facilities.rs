@@ -4,9 +4,7 @@ use dokuei_database::{PeerRow, ReadTx, ReturnTargetRow, WriteTx};
 use dokuei_domain::{Actor, FacilityId, Timestamp, patient::FacilityIssuer};
 
 use crate::{
-    Access, AccessError, Action, PeerSpecification, Resource, ReturnTarget,
-    access::short_text,
-    address::parse_issuer,
+    Access, AccessError, Action, PeerSpecification, Resource, ReturnTarget, access::short_text, address::parse_issuer,
     rights::can,
 };
 
@@ -68,7 +66,12 @@ impl Access {
         }
         self.add_peers(&mut tx, &new.id, &new.peers).await?;
         self.add_targets(&mut tx, &new.id, &new.return_targets).await?;
-        tx.audit(self.success(actor, "facility.add").facility(&new.id).subject(&new.id).detail(describe(&new.peers, &new.return_targets)));
+        tx.audit(
+            self.success(actor, "facility.add")
+                .facility(&new.id)
+                .subject(&new.id)
+                .detail(describe(&new.peers, &new.return_targets)),
+        );
         tx.commit().await?;
         Ok(())
     }
@@ -107,7 +110,12 @@ impl Access {
         self.add_targets(&mut tx, id, &edit.add_return_targets).await?;
         let removed = describe(&edit.remove_peers, &edit.remove_return_targets);
         let added = describe(&edit.add_peers, &edit.add_return_targets);
-        tx.audit(self.success(actor, "facility.edit").facility(id).subject(id).detail(format!("removed [{removed}] added [{added}]")));
+        tx.audit(
+            self.success(actor, "facility.edit")
+                .facility(id)
+                .subject(id)
+                .detail(format!("removed [{removed}] added [{added}]")),
+        );
         tx.commit().await?;
         Ok(())
     }
@@ -178,7 +186,12 @@ impl Access {
         issuer_of(&mut read, id).await
     }
 
-    async fn add_peers(&self, tx: &mut WriteTx, facility: &FacilityId, peers: &[PeerSpecification]) -> Result<(), AccessError> {
+    async fn add_peers(
+        &self,
+        tx: &mut WriteTx,
+        facility: &FacilityId,
+        peers: &[PeerSpecification],
+    ) -> Result<(), AccessError> {
         let now = self.ambient.now();
         for peer in peers {
             let address = peer.address_text();
@@ -192,10 +205,16 @@ impl Access {
         Ok(())
     }
 
-    async fn add_targets(&self, tx: &mut WriteTx, facility: &FacilityId, targets: &[ReturnTarget]) -> Result<(), AccessError> {
+    async fn add_targets(
+        &self,
+        tx: &mut WriteTx,
+        facility: &FacilityId,
+        targets: &[ReturnTarget],
+    ) -> Result<(), AccessError> {
         let now = self.ambient.now();
         for target in targets {
-            tx.return_target_add(self.ambient.new_uuid(), facility, &target.called, &target.host, target.port, now).await?;
+            tx.return_target_add(self.ambient.new_uuid(), facility, &target.called, &target.host, target.port, now)
+                .await?;
         }
         Ok(())
     }

@@ -47,6 +47,7 @@ pub struct NodeKeys {
     authority_der: Vec<u8>,
     authority_key: RsaKeyPair,
     totp_key: Zeroizing<[u8; 32]>,
+    claim_key: Zeroizing<[u8; 32]>,
 }
 
 impl std::fmt::Debug for NodeKeys {
@@ -68,10 +69,12 @@ impl NodeKeys {
             return Err(exists());
         }
         let key = certificate::generate_key()?;
-        let authority = certificate::issue_authority(&key, organisation, certificate::new_serial(ambient), ambient.now())?;
+        let authority =
+            certificate::issue_authority(&key, organisation, certificate::new_serial(ambient), ambient.now())?;
         let secret = Zeroizing::new(ambient.random::<32>());
 
-        let certificate_pem = authority.to_pem(LineEnding::LF).map_err(|_| CryptoError("encode the authority's certificate"))?;
+        let certificate_pem =
+            authority.to_pem(LineEnding::LF).map_err(|_| CryptoError("encode the authority's certificate"))?;
         let key_der = certificate::private_key_der(&key)?;
         let key_pem = SecretDocument::try_from(key_der.as_slice())
             .and_then(|document| document.to_pem("PRIVATE KEY", LineEnding::LF))
@@ -128,7 +131,8 @@ impl NodeKeys {
         let mut secret = Zeroizing::new([0u8; 32]);
         hex::decode_to_slice(text.trim_ascii(), secret.as_mut_slice()).map_err(|_| damaged(&secret_path))?;
         let totp_key = derive(&secret, b"dokuei totp secrets v1")?;
-        Ok(Self { authority, authority_der, authority_key, totp_key })
+        let claim_key = derive(&secret, b"dokuei web claims v1")?;
+        Ok(Self { authority, authority_der, authority_key, totp_key, claim_key })
     }
 
     /// The authority's certificate, DER: what signatures are verified against.
@@ -139,6 +143,11 @@ impl NodeKeys {
     /// The authority's certificate as PEM, for people who verify with their own tools.
     pub fn authority_pem(&self) -> Result<String, CryptoError> {
         self.authority.to_pem(LineEnding::LF).map_err(|_| CryptoError("encode the authority's certificate"))
+    }
+
+    /// The key under which the web derives the Transaction UID of a reader's claim; the same on every node of one installation.
+    pub fn claim_key(&self) -> [u8; 32] {
+        *self.claim_key
     }
 
     /// Issues a signing certificate for a public key.
@@ -159,7 +168,11 @@ impl NodeKeys {
         Ok([&[TOTP_FORMAT], sealed.as_slice()].concat())
     }
 
-    pub(crate) fn open_totp_secret(&self, account: &AccountId, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    pub(crate) fn open_totp_secret(
+        &self,
+        account: &AccountId,
+        stored: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         match stored.split_first() {
             Some((&TOTP_FORMAT, sealed)) => sealed::open(&self.totp_key, account.as_str().as_bytes(), sealed),
             _ => Err(CryptoError("read the stored second factor")),

@@ -122,7 +122,9 @@ mod tests {
         // Appendix B, SHA-1, the last six of its eight digits.
         let totp = totp(b"12345678901234567890", &account(), "Dokuei").unwrap();
         let at = |seconds: i64| Timestamp(seconds * 1_000_000);
-        for (seconds, code) in [(59, "287082"), (1_111_111_109, "081804"), (1_234_567_890, "005924"), (20_000_000_000, "353130")] {
+        for (seconds, code) in
+            [(59, "287082"), (1_111_111_109, "081804"), (1_234_567_890, "005924"), (20_000_000_000, "353130")]
+        {
             assert_eq!(matching_step(&totp, code, at(seconds)), Some(seconds / 30), "{seconds}");
             assert_eq!(matching_step(&totp, code, at(seconds + 30)), Some(seconds / 30), "one step late");
             assert_eq!(matching_step(&totp, code, at(seconds - 30)), Some(seconds / 30), "one step early");

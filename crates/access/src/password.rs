@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
-    password_hash::phc::PasswordHash,
+    Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version, password_hash::phc::PasswordHash,
 };
 use der::zeroize::Zeroizing;
 use dokuei_domain::{AccountId, Ambient};
@@ -107,7 +106,9 @@ impl Workbench {
         self.run(FAILED, move || {
             let Some(stored) = stored else {
                 let mut nothing = [0u8; 32];
-                argon2(cost)?.hash_password_into(password.as_bytes(), b"nobody's salt..", &mut nothing).map_err(|_| FAILED)?;
+                argon2(cost)?
+                    .hash_password_into(password.as_bytes(), b"nobody's salt..", &mut nothing)
+                    .map_err(|_| FAILED)?;
                 return Ok(false);
             };
             let stored = PasswordHash::new(&stored).map_err(|_| CryptoError("read a stored password hash"))?;
@@ -127,7 +128,8 @@ pub(crate) fn derive_key(cost: PasswordCost, password: &str, salt: &[u8]) -> Res
 }
 
 fn argon2(cost: PasswordCost) -> Result<Argon2<'static>, CryptoError> {
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).map_err(|_| CryptoError("hash with this password cost"))?;
+    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32))
+        .map_err(|_| CryptoError("hash with this password cost"))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 

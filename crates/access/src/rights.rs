@@ -131,7 +131,9 @@ pub fn can(actor: &Actor, action: Action, resource: Resource<'_>) -> Result<(), 
         Actor::System(_) | Actor::CommandLine => action != Action::SignReport,
         Actor::Peer { facility, .. } => action == Action::SendObjects && resource.facility() == Some(facility),
         Actor::Account { id, role: Role::Reader, .. } => reader_may(id, action, resource),
-        Actor::Account { facility: Some(own), role: Role::Facility, .. } => facility_user_may(action) && resource.facility() == Some(own),
+        Actor::Account { facility: Some(own), role: Role::Facility, .. } => {
+            facility_user_may(action) && resource.facility() == Some(own)
+        }
         Actor::Account { facility: None, role: Role::Facility, .. } => false,
         Actor::Account { role: Role::Office, .. } => office_may(action),
         Actor::Account { role: Role::Administrator, .. } => administrator_may(action),
@@ -142,7 +144,9 @@ pub fn can(actor: &Actor, action: Action, resource: Resource<'_>) -> Result<(), 
 fn reader_may(me: &AccountId, action: Action, resource: Resource<'_>) -> bool {
     match (action, resource) {
         (Action::ViewWorklist, _) => true,
-        (Action::ViewCase | Action::ClaimCase | Action::ViewReport, Resource::Case { claimed_by, .. }) => claimed_by.is_none_or(|by| by == me),
+        (Action::ViewCase | Action::ClaimCase | Action::ViewReport, Resource::Case { claimed_by, .. }) => {
+            claimed_by.is_none_or(|by| by == me)
+        }
         (Action::WriteDraft | Action::SignReport, Resource::Case { claimed_by, .. }) => claimed_by == Some(me),
         _ => false,
     }

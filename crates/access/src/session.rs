@@ -53,7 +53,8 @@ impl Access {
         if idle >= self.settings.session_idle_seconds || age >= self.settings.session_absolute_seconds {
             return Ok(None);
         }
-        let Some(account) = read.account_find(&row.account).await?.filter(|account| account.disabled_at.is_none()) else {
+        let Some(account) = read.account_find(&row.account).await?.filter(|account| account.disabled_at.is_none())
+        else {
             return Ok(None);
         };
         drop(read);

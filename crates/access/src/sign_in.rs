@@ -1,8 +1,8 @@
 //! Signing in: rate limit, password, second factor, and the session that follows.
 
+use der::zeroize::Zeroizing;
 use dokuei_database::{AccountRow, AuditEvent, AuditOutcome, FailureKey, WriteTx};
 use dokuei_domain::{AccountId, Actor, Timestamp};
-use der::zeroize::Zeroizing;
 use uuid::Uuid;
 
 use crate::{
@@ -64,8 +64,15 @@ pub(crate) struct Verified {
 
 impl Access {
     /// Begins a session with password and a TOTP or recovery code. `address` is the client's, for the rate limit and the audit.
-    pub async fn sign_in(&self, account: &str, password: &str, code: &str, address: &str) -> Result<SignedIn, SignInError> {
-        let Verified { account, with_recovery_code, mut tx } = self.verify(account, password, code, address, Door::SignIn).await?;
+    pub async fn sign_in(
+        &self,
+        account: &str,
+        password: &str,
+        code: &str,
+        address: &str,
+    ) -> Result<SignedIn, SignInError> {
+        let Verified { account, with_recovery_code, mut tx } =
+            self.verify(account, password, code, address, Door::SignIn).await?;
         let detail = if with_recovery_code {
             let left = tx.recovery_codes_left(&account.id).await?;
             format!("from {} with a recovery code; {left} left", bounded(address))
@@ -90,10 +97,16 @@ impl Access {
             return self.refused(refuse("unknown, used or expired"), SignInError::LinkInvalid).await;
         };
         match tx.account_lock(&id).await? {
-            Some(account) if account.disabled_at.is_none() => self.begin_session(tx, account, address, ACTION, format!("from {address}")).await,
+            Some(account) if account.disabled_at.is_none() => {
+                self.begin_session(tx, account, address, ACTION, format!("from {address}")).await
+            }
             _ => {
                 drop(tx);
-                self.refused(stranger(now, ACTION, id.as_str(), format!("from {address}: disabled")), SignInError::Disabled).await
+                self.refused(
+                    stranger(now, ACTION, id.as_str(), format!("from {address}: disabled")),
+                    SignInError::Disabled,
+                )
+                .await
             }
         }
     }
@@ -127,7 +140,9 @@ impl Access {
         let (token, hash) = one_time::new_token(&self.ambient);
         tx.session_insert(&hash, &account.id, bounded(address), now).await?;
         let session = Session::of(&account, now);
-        tx.audit(AuditEvent::new(now, &session.actor, action, AuditOutcome::Success).subject(&account.id).detail(detail));
+        tx.audit(
+            AuditEvent::new(now, &session.actor, action, AuditOutcome::Success).subject(&account.id).detail(detail),
+        );
         tx.commit().await?;
         Ok(SignedIn { token, session })
     }
@@ -149,13 +164,19 @@ impl Access {
         // What names no account may be a password in the wrong field: it is counted under its hash and written nowhere.
         let (counted, subject) = match &known {
             Some(account) => (door.failure_key(&account.id), account.id.to_string()),
-            None => (format!("?{}", hex::encode(one_time::sha256(&[typed_account.trim().as_bytes()]))), "unknown".to_owned()),
+            None => (
+                format!("?{}", hex::encode(one_time::sha256(&[typed_account.trim().as_bytes()]))),
+                "unknown".to_owned(),
+            ),
         };
-        let refusal = |detail: &str| stranger(self.ambient.now(), door.action(), &subject, format!("from {address}: {detail}"));
+        let refusal =
+            |detail: &str| stranger(self.ambient.now(), door.action(), &subject, format!("from {address}: {detail}"));
         let attempt = match self.reserve_attempt(&counted, address).await? {
             Attempt::Counted(id) => id,
             Attempt::Wait(retry_after_seconds) => {
-                return self.refused(refusal("too many attempts"), SignInError::TooManyAttempts { retry_after_seconds }).await;
+                return self
+                    .refused(refusal("too many attempts"), SignInError::TooManyAttempts { retry_after_seconds })
+                    .await;
             }
         };
 
@@ -181,7 +202,9 @@ impl Access {
         let mut tx = self.db.write().await?;
         let used = match tx.account_lock(&account.id).await? {
             // Disabled or enrolled anew while the password was being checked.
-            Some(now) if now.disabled_at.is_some() || now.password_hash != account.password_hash => Err(SignInError::WrongCredentials),
+            Some(now) if now.disabled_at.is_some() || now.password_hash != account.password_hash => {
+                Err(SignInError::WrongCredentials)
+            }
             Some(_) => self.use_code(&mut tx, &account.id, code).await?,
             None => Err(SignInError::WrongCredentials),
         };
@@ -204,12 +227,19 @@ impl Access {
         Ok(one_time::matching_step(&totp, code, self.ambient.now()))
     }
 
-    async fn use_code(&self, tx: &mut WriteTx, account: &AccountId, code: UsableCode) -> Result<Result<(), SignInError>, SignInError> {
+    async fn use_code(
+        &self,
+        tx: &mut WriteTx,
+        account: &AccountId,
+        code: UsableCode,
+    ) -> Result<Result<(), SignInError>, SignInError> {
         Ok(match code {
             UsableCode::Step(step) if tx.account_use_totp_step(account, step).await? => Ok(()),
             UsableCode::Step(_) => Err(SignInError::ReplayedCode),
             UsableCode::Recovery(hash) if tx.recovery_code_use(account, &hash, self.ambient.now()).await? => Ok(()),
-            UsableCode::Recovery(hash) if tx.recovery_code_known(account, &hash).await? => Err(SignInError::ReplayedCode),
+            UsableCode::Recovery(hash) if tx.recovery_code_known(account, &hash).await? => {
+                Err(SignInError::ReplayedCode)
+            }
             UsableCode::Recovery(_) => Err(SignInError::WrongCredentials),
         })
     }
@@ -231,7 +261,8 @@ impl Access {
             let failures = tx.sign_in_failures(key, since, limit.max(1)).await?;
             if u32::try_from(failures.len()).is_ok_and(|count| count >= limit.max(1)) {
                 // Free again when the oldest of them leaves the window.
-                let free_at = failures.last().map_or(now, |oldest| oldest.plus_seconds(settings.failure_window_seconds));
+                let free_at =
+                    failures.last().map_or(now, |oldest| oldest.plus_seconds(settings.failure_window_seconds));
                 let micros = free_at.0.saturating_sub(now.0).max(1);
                 wait = wait.max(Some(micros.saturating_add(999_999) / 1_000_000));
             }

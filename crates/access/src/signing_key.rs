@@ -65,10 +65,17 @@ pub(crate) fn lock(
 }
 
 /// Decrypts a private key. Runs argon2: call it off the runtime's threads.
-pub(crate) fn unlock(blob: &[u8], account: &AccountId, serial: &str, password: &str) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+pub(crate) fn unlock(
+    blob: &[u8],
+    account: &AccountId,
+    serial: &str,
+    password: &str,
+) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
     const UNREADABLE: CryptoError = CryptoError("read the stored signing key");
     let (header, sealed) = blob.split_at_checked(HEADER).ok_or(UNREADABLE)?;
-    let number = |at: usize| header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes).ok_or(UNREADABLE);
+    let number = |at: usize| {
+        header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes).ok_or(UNREADABLE)
+    };
     let cost = PasswordCost { memory_kib: number(1)?, passes: number(5)?, lanes: number(9)? };
     if header.first() != Some(&FORMAT) || cost.memory_kib > MAXIMUM_MEMORY_KIB || cost.passes > 100 || cost.lanes > 16 {
         return Err(UNREADABLE);

@@ -18,16 +18,27 @@ const DECRYPT: CryptoError = CryptoError("decrypt the signing key");
 impl Access {
     /// Unlocks a reader's signing key with password and a fresh TOTP code; a code that was used before, also for signing in, is refused, and so is a
     /// recovery code. The certificate must be valid now.
-    pub async fn unlock_signing_key(&self, account: &AccountId, password: &str, code: &str, address: &str) -> Result<SigningKey, SignInError> {
+    pub async fn unlock_signing_key(
+        &self,
+        account: &AccountId,
+        password: &str,
+        code: &str,
+        address: &str,
+    ) -> Result<SigningKey, SignInError> {
         const ACTION: &str = "signing_key.unlock";
-        let Verified { account, mut tx, .. } = self.verify(account.as_str(), password, code, address, Door::StepUp(ACTION)).await?;
+        let Verified { account, mut tx, .. } =
+            self.verify(account.as_str(), password, code, address, Door::StepUp(ACTION)).await?;
         let actor = actor_of(&account);
         let current = tx.certificate_current(&account.id).await?;
         let usable = current.ok_or(SignInError::NoCertificate).and_then(|row| self.usable_now(row));
         let event = |outcome| self.event(&actor, ACTION, outcome).subject(&account.id);
         let row = match usable {
             Ok(row) => {
-                tx.audit(event(AuditOutcome::Success).detail(format!("certificate {} from {}", row.serial, bounded(address))));
+                tx.audit(event(AuditOutcome::Success).detail(format!(
+                    "certificate {} from {}",
+                    row.serial,
+                    bounded(address)
+                )));
                 tx.commit().await?;
                 row
             }
@@ -39,20 +50,36 @@ impl Access {
         };
         let (id, serial, blob) = (account.id.clone(), row.serial.clone(), row.encrypted_key);
         let secret = Zeroizing::new(password.to_owned());
-        let key = self.bench.run(DECRYPT, move || signing_key::parse(&signing_key::unlock(&blob, &id, &serial, &secret)?)).await?;
+        let key = self
+            .bench
+            .run(DECRYPT, move || signing_key::parse(&signing_key::unlock(&blob, &id, &serial, &secret)?))
+            .await?;
         Ok(SigningKey::new(key, row.certificate, self.keys.authority_der().to_vec(), row.serial))
     }
 
     fn usable_now(&self, row: CertificateRow) -> Result<CertificateRow, SignInError> {
-        let certificate = Certificate::from_der(&row.certificate).map_err(|_| CryptoError("read the stored certificate"))?;
-        if certificate::is_valid_at(&certificate, self.ambient.now()) { Ok(row) } else { Err(SignInError::CertificateExpired) }
+        let certificate =
+            Certificate::from_der(&row.certificate).map_err(|_| CryptoError("read the stored certificate"))?;
+        if certificate::is_valid_at(&certificate, self.ambient.now()) {
+            Ok(row)
+        } else {
+            Err(SignInError::CertificateExpired)
+        }
     }
 
     /// Changes a password. A reader's signing key is encrypted anew under it; the certificate stays. Ends all sessions of the account, this one too.
-    pub async fn password_change(&self, account: &AccountId, old: &str, code: &str, new: &str, address: &str) -> Result<(), AccessError> {
+    pub async fn password_change(
+        &self,
+        account: &AccountId,
+        old: &str,
+        code: &str,
+        new: &str,
+        address: &str,
+    ) -> Result<(), AccessError> {
         const ACTION: &str = "password.change";
         password::check_rules(account, new)?;
-        let Verified { account, tx, .. } = self.verify(account.as_str(), old, code, address, Door::StepUp(ACTION)).await?;
+        let Verified { account, tx, .. } =
+            self.verify(account.as_str(), old, code, address, Door::StepUp(ACTION)).await?;
         // The code is used up whatever follows; the slow part runs without a transaction.
         tx.commit().await?;
         let hash = self.bench.hash(Zeroizing::new(new.to_owned()), self.ambient.random()).await?;
@@ -64,7 +91,8 @@ impl Access {
 
         let now = self.ambient.now();
         let mut tx = self.db.write().await?;
-        let unchanged = tx.account_lock(&account.id).await?.is_some_and(|locked| locked.password_hash == account.password_hash);
+        let unchanged =
+            tx.account_lock(&account.id).await?.is_some_and(|locked| locked.password_hash == account.password_hash);
         if !unchanged {
             return Err(AccessError::ChangedMeanwhile);
         }
@@ -76,7 +104,9 @@ impl Access {
             _ => {}
         }
         tx.session_end_all(&account.id, now).await?;
-        tx.audit(self.success(&actor_of(&account), ACTION).subject(&account.id).detail(format!("from {}", bounded(address))));
+        tx.audit(
+            self.success(&actor_of(&account), ACTION).subject(&account.id).detail(format!("from {}", bounded(address))),
+        );
         tx.commit().await?;
         Ok(())
     }
@@ -101,10 +131,13 @@ impl Access {
         address: &str,
     ) -> Result<Vec<String>, AccessError> {
         const ACTION: &str = "recovery_codes.renew";
-        let Verified { account, mut tx, .. } = self.verify(account.as_str(), password, code, address, Door::StepUp(ACTION)).await?;
+        let Verified { account, mut tx, .. } =
+            self.verify(account.as_str(), password, code, address, Door::StepUp(ACTION)).await?;
         let codes = one_time::new_recovery_codes(&self.ambient);
         tx.recovery_codes_replace(&account.id, &one_time::recovery_hashes(&account.id, &codes)).await?;
-        tx.audit(self.success(&actor_of(&account), ACTION).subject(&account.id).detail(format!("from {}", bounded(address))));
+        tx.audit(
+            self.success(&actor_of(&account), ACTION).subject(&account.id).detail(format!("from {}", bounded(address))),
+        );
         tx.commit().await?;
         Ok(codes)
     }

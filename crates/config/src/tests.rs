@@ -140,7 +140,6 @@ fn the_environment_wins_and_is_typed() {
             ("DOKUEI__DICOM__AE_TITLE", "ENV"),
             ("DOKUEI__DICOM__MAX_ASSOCIATIONS", "7"),
             ("DOKUEI__HTTP__BIND", "[::1]:0"),
-            ("DOKUEI__HTTP__TRUSTED_PROXIES", "[\"10.0.0.1\", \"::1\"]"),
             ("DOKUEI__HTTP__PUBLIC_URL", "https://dokuei.example.jp"),
             ("DOKUEI__NODE__ORGANISATION", "2026"),
             ("DOKUEI__TELEMETRY__LOG_FORMAT", "json"),
@@ -154,7 +153,6 @@ fn the_environment_wins_and_is_typed() {
     assert_eq!(config.dicom.max_pdu_length, 16_384);
     assert_eq!(config.dicom.max_associations, 7);
     assert_eq!(config.http.bind.to_string(), "[::1]:0");
-    assert_eq!(config.http.trusted_proxies.len(), 2);
     assert_eq!(config.http.public_url.as_deref(), Some("https://dokuei.example.jp"));
     assert_eq!(config.node.organisation, "2026");
     assert_eq!(config.telemetry.log_format, LogFormat::Json);

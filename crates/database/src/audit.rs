@@ -97,10 +97,9 @@ pub(crate) async fn append(tx: &mut ReadTx, events: Vec<AuditEvent>) -> Result<(
     }
     let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
     let head = tx.one(AUDIT_HEAD_TAKE, args![count]).await?;
-    let mut sequence = head.get::<i64>("sequence")? - count;
+    let first = head.get::<i64>("sequence")? - count + 1;
     let mut hash = head.get::<Vec<u8>>("hash")?;
-    for event in events {
-        sequence += 1;
+    for (sequence, event) in (first..).zip(events) {
         let row = AuditRow {
             sequence,
             at: event.at,

@@ -1,6 +1,6 @@
 //! Opening a database by URL: SQLite with one writer and several readers, or PostgreSQL.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     PgPool, SqlitePool,
@@ -35,8 +35,8 @@ impl Database {
     /// Opens `sqlite:///path/to/file` (created if absent) or `postgres://…` and brings the schema up to date. On PostgreSQL an advisory lock keeps two
     /// nodes from migrating at once; on SQLite the writer's lock does.
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
-        let pools = if let Some(path) = url.strip_prefix("sqlite://") {
-            open_sqlite(PathBuf::from(path)).await?
+        let pools = if url.starts_with("sqlite://") {
+            open_sqlite(url).await?
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             open_postgres(url).await?
         } else {
@@ -98,9 +98,9 @@ impl Database {
     }
 }
 
-async fn open_sqlite(path: PathBuf) -> Result<Pools, DatabaseError> {
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
+async fn open_sqlite(url: &str) -> Result<Pools, DatabaseError> {
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(|source| DatabaseError::sqlx("read the SQLite URL", source))?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         // An acknowledged object must survive power loss: NORMAL may lose the last commits.

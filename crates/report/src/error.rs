@@ -87,6 +87,8 @@ pub enum ReportError {
     OutcomeUnknown(#[source] DatabaseError),
     #[error("the delivery is accepted already; there is nothing to send")]
     AlreadyAccepted,
+    #[error("a fault of this program: {0}")]
+    Internal(&'static str),
     #[error("cannot store or read the report's files")]
     Store(#[from] StoreError),
     #[error("cannot read or change what is stored about reports")]
@@ -114,7 +116,9 @@ impl ReportError {
             Self::CannotUnlock(SignInError::Crypto(_)) => ReportErrorKind::Internal,
             Self::WrongCredentials | Self::ReplayedCode | Self::TooManyAttempts { .. } | Self::CannotUnlock(_) => ReportErrorKind::Credentials,
             Self::PrintTimedOut | Self::OutcomeUnknown(_) | Self::Store(_) | Self::Database(_) => ReportErrorKind::Unavailable,
-            Self::Print(_) | Self::Object(_) | Self::Signature(_) | Self::Manifest(_) | Self::Damaged { .. } => ReportErrorKind::Internal,
+            Self::Print(_) | Self::Object(_) | Self::Signature(_) | Self::Manifest(_) | Self::Damaged { .. } | Self::Internal(_) => {
+                ReportErrorKind::Internal
+            },
         }
     }
 

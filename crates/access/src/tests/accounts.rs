@@ -59,7 +59,10 @@ async fn only_administrators_keep_accounts() {
     let office = node.office("O1").await;
     let actor = node.sign_in(&office).await.session.actor;
 
-    assert!(matches!(node.access.account_add(&actor, new("O2", Role::Office, None)).await, Err(AccessError::Denied(_))));
+    assert!(matches!(
+        node.access.account_add(&actor, new("O2", Role::Office, None)).await,
+        Err(AccessError::Denied(_))
+    ));
     assert!(matches!(node.access.reader_add(&actor, new_reader("R1")).await, Err(AccessError::Denied(_))));
     assert!(matches!(node.access.account_disable(&actor, &id("O1")).await, Err(AccessError::Denied(_))));
     assert!(matches!(node.access.account_list(&actor).await, Err(AccessError::Denied(_))));
@@ -93,14 +96,18 @@ async fn a_reader_is_listed_with_skills_and_certificate_and_can_change() {
         assert_eq!(reader.modalities, ["CT", "MR"]);
         assert_eq!(reader.hours, "Mon-Fri 08:00-20:00");
         assert_eq!(reader.certificate_serial, enrolment.certificate_serial);
-        let years = reader.certificate_expires_at.unwrap().seconds_since(reader.accepting_since.unwrap()) / (365 * 24 * 3600);
+        let years =
+            reader.certificate_expires_at.unwrap().seconds_since(reader.accepting_since.unwrap()) / (365 * 24 * 3600);
         assert_eq!(years, 5);
 
         let hours = OnDutyHours::parse("Sat 09:00-12:00").unwrap();
         let edit = ReaderEdit { modalities: Some(vec!["us".to_owned()]), hours: Some(hours), accepting: Some(false) };
         node.access.reader_edit(&CLI, &id("R1"), edit).await.unwrap();
         let reader = node.access.reader_list(&CLI).await.unwrap().remove(0);
-        assert_eq!((reader.modalities, reader.hours.as_str(), reader.accepting_since), (vec!["US".to_owned()], "Sat 09:00-12:00", None));
+        assert_eq!(
+            (reader.modalities, reader.hours.as_str(), reader.accepting_since),
+            (vec!["US".to_owned()], "Sat 09:00-12:00", None)
+        );
         assert_eq!(node.last_audit().await, "reader.edit success R1");
     })
     .await;

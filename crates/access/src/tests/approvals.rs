@@ -16,7 +16,10 @@ async fn two_administrators_give_a_reader_everything_anew() {
 
         let approval = node.access.reenrol_request(&first, &id("R1"), "スマートフォン紛失").await.unwrap();
         let open = node.access.approvals_open(&second).await.unwrap();
-        assert_eq!((open.len(), open[0].id, open[0].requested_by.as_str(), open[0].granted_by.as_deref()), (1, approval, "A1", None));
+        assert_eq!(
+            (open.len(), open[0].id, open[0].requested_by.as_str(), open[0].granted_by.as_deref()),
+            (1, approval, "A1", None)
+        );
         let token = node.access.reenrol_grant(&second, approval).await.unwrap();
         assert!(node.access.session(&session).await.unwrap().is_some(), "nothing changes before the token is used");
         let new = node.access.reenrol_complete(&token, ADDRESS).await.unwrap();
@@ -42,7 +45,14 @@ async fn two_administrators_give_a_reader_everything_anew() {
         assert!(row.superseded_at.is_some() && !row.certificate.is_empty());
         assert_eq!(read.certificate_list(&id("R1")).await.unwrap().len(), 2);
         drop(read);
-        let actions: Vec<_> = node.audit(20).await.into_iter().rev().map(|row| row.action).filter(|action| action.starts_with("reenrol")).collect();
+        let actions: Vec<_> = node
+            .audit(20)
+            .await
+            .into_iter()
+            .rev()
+            .map(|row| row.action)
+            .filter(|action| action.starts_with("reenrol"))
+            .collect();
         assert_eq!(actions, ["reenrol.request", "reenrol.grant", "reenrol.complete"]);
     })
     .await;
@@ -62,7 +72,10 @@ async fn one_administrator_alone_does_not_suffice() {
         assert_eq!(node.access.approvals_open(&first).await.unwrap()[0].granted_by, None);
         // Neither the command line nor other roles stand for the second one.
         assert!(matches!(node.access.reenrol_grant(&CLI, approval).await, Err(AccessError::NeedsAdministrator)));
-        assert!(matches!(node.access.reenrol_request(&CLI, &id("O1"), "lost").await, Err(AccessError::NeedsAdministrator)));
+        assert!(matches!(
+            node.access.reenrol_request(&CLI, &id("O1"), "lost").await,
+            Err(AccessError::NeedsAdministrator)
+        ));
         let office = Actor::Account { id: id("O1"), role: dokuei_domain::Role::Office, facility: None };
         assert!(matches!(node.access.reenrol_grant(&office, approval).await, Err(AccessError::Denied(_))));
     })
@@ -143,8 +156,14 @@ async fn a_request_is_decided_once_and_can_be_taken_back() {
 
         assert!(matches!(node.access.reenrol_complete(&token, ADDRESS).await, Err(AccessError::TokenInvalid)));
         assert!(matches!(node.access.reenrol_refuse(&first, approval).await, Err(AccessError::ApprovalDecided)));
-        assert!(matches!(node.access.reenrol_grant(&second, uuid::Uuid::nil()).await, Err(AccessError::UnknownApproval)));
-        assert!(matches!(node.access.reenrol_request(&first, &id("O9"), "lost").await, Err(AccessError::UnknownAccount(_))));
+        assert!(matches!(
+            node.access.reenrol_grant(&second, uuid::Uuid::nil()).await,
+            Err(AccessError::UnknownApproval)
+        ));
+        assert!(matches!(
+            node.access.reenrol_request(&first, &id("O9"), "lost").await,
+            Err(AccessError::UnknownAccount(_))
+        ));
         assert!(matches!(node.access.reenrol_request(&first, &id("O1"), " ").await, Err(AccessError::Text { .. })));
     })
     .await;
@@ -163,5 +182,8 @@ async fn a_disabled_account_is_not_enrolled_anew() {
     let refused = node.access.reenrol_complete(&token, ADDRESS).await.unwrap_err();
 
     assert!(matches!(refused, AccessError::AccountDisabled(_)), "{refused}");
-    assert!(matches!(node.access.reenrol_request(&first, &id("O1"), "lost").await, Err(AccessError::AccountDisabled(_))));
+    assert!(matches!(
+        node.access.reenrol_request(&first, &id("O1"), "lost").await,
+        Err(AccessError::AccountDisabled(_))
+    ));
 }

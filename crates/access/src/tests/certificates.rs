@@ -1,6 +1,6 @@
 //! What OpenSSL says about the certificates.
 
-use der::{EncodePem as _, Decode as _, pem::LineEnding};
+use der::{Decode as _, EncodePem as _, pem::LineEnding};
 use dokuei_testkit::Tool;
 use x509_cert::Certificate;
 
@@ -20,7 +20,10 @@ async fn openssl_reads_and_verifies_certificate_and_signature() {
     // The tests' clock stands in 2026.
     let now = (dokuei_testkit::clock::TEST_START.micros() / 1_000_000).to_string();
 
-    let text = Tool::find("openssl").unwrap().args(["x509", "-noout", "-text", "-nameopt", "utf8", "-in"]).arg(file("reader.pem"));
+    let text = Tool::find("openssl")
+        .unwrap()
+        .args(["x509", "-noout", "-text", "-nameopt", "utf8", "-in"])
+        .arg(file("reader.pem"));
     let text = text.run().unwrap().success().stdout_text();
     for expected in [
         "Version: 3 (0x2)",
@@ -37,13 +40,24 @@ async fn openssl_reads_and_verifies_certificate_and_signature() {
     ] {
         assert!(text.contains(expected), "{expected} is missing in\n{text}");
     }
-    let serial = Tool::find("openssl").unwrap().args(["x509", "-noout", "-serial", "-in"]).arg(file("reader.pem")).run().unwrap();
+    let serial = Tool::find("openssl")
+        .unwrap()
+        .args(["x509", "-noout", "-serial", "-in"])
+        .arg(file("reader.pem"))
+        .run()
+        .unwrap();
     assert_eq!(serial.success().stdout_text().trim(), format!("serial={}", key.serial));
 
     let verified = Tool::find("openssl").unwrap().args(["verify", "-x509_strict", "-attime", &now, "-CAfile"]);
     let verified = verified.arg(file("ca.pem")).arg(file("reader.pem")).run().unwrap().success();
     assert!(verified.stdout_text().ends_with("reader.pem: OK\n"), "{verified}");
-    let authority = Tool::find("openssl").unwrap().args(["x509", "-noout", "-text", "-in"]).arg(file("ca.pem")).run().unwrap().success();
+    let authority = Tool::find("openssl")
+        .unwrap()
+        .args(["x509", "-noout", "-text", "-in"])
+        .arg(file("ca.pem"))
+        .run()
+        .unwrap()
+        .success();
     for expected in ["CA:TRUE, pathlen:0", "Certificate Sign, CRL Sign", "Not After : Nov 14 00:00:00 2056 GMT"] {
         assert!(authority.stdout_text().contains(expected), "{expected} is missing in\n{authority}");
     }
@@ -51,7 +65,13 @@ async fn openssl_reads_and_verifies_certificate_and_signature() {
     // A signature by the unlocked key, checked with nothing of ours.
     std::fs::write(file("message"), "所見なし").unwrap();
     std::fs::write(file("signature"), key.sign_sha256("所見なし".as_bytes()).unwrap()).unwrap();
-    let public = Tool::find("openssl").unwrap().args(["x509", "-noout", "-pubkey", "-in"]).arg(file("reader.pem")).run().unwrap().success();
+    let public = Tool::find("openssl")
+        .unwrap()
+        .args(["x509", "-noout", "-pubkey", "-in"])
+        .arg(file("reader.pem"))
+        .run()
+        .unwrap()
+        .success();
     std::fs::write(file("public.pem"), public.stdout).unwrap();
     let check = || {
         let tool = Tool::find("openssl").unwrap().args(["dgst", "-sha256", "-verify"]).arg(file("public.pem"));

@@ -32,8 +32,12 @@ async fn a_peer_is_admitted_for_its_facility_with_its_role() {
         hospital.peers = vec![peer("CT1", None), peer("ARCHIVE:prior", Some("10.0.0.5"))];
         node.access.facility_add(&CLI, hospital).await.unwrap();
 
-        let admitted = node.access.admit_peer(&title("CT1"), &title(CALLED), "192.0.2.7".parse().unwrap()).await.unwrap();
-        assert_eq!((admitted.facility.issuer.as_str(), admitted.facility.aliases), ("1.2.392.1", vec!["HIS-1".to_owned()]));
+        let admitted =
+            node.access.admit_peer(&title("CT1"), &title(CALLED), "192.0.2.7".parse().unwrap()).await.unwrap();
+        assert_eq!(
+            (admitted.facility.issuer.as_str(), admitted.facility.aliases),
+            ("1.2.392.1", vec!["HIS-1".to_owned()])
+        );
         assert_eq!(admit(&node, "CT1", CALLED, "2001:db8::7").await, Ok(("HOSP1".to_owned(), PeerRole::Reading)));
         assert_eq!(admit(&node, "ARCHIVE", CALLED, "10.0.0.5").await, Ok(("HOSP1".to_owned(), PeerRole::Prior)));
         assert_eq!(admit(&node, "ARCHIVE", CALLED, "::ffff:10.0.0.5").await, Ok(("HOSP1".to_owned(), PeerRole::Prior)));
@@ -176,5 +180,8 @@ async fn a_facilitys_user_sees_its_own_and_a_reader_sees_none() {
     assert!(matches!(node.access.facility_list(&reader).await, Err(AccessError::Denied(_))));
     assert!(matches!(node.access.facility_add(&user, new_facility("H3", "1.2.3")).await, Err(AccessError::Denied(_))));
     assert_eq!(node.access.facility_issuer(&own).await.unwrap().unwrap().issuer, "1.2.1");
-    assert_eq!(node.access.account_list(&CLI).await.unwrap().iter().find(|account| account.id == id("U1")).unwrap().facility, Some(own));
+    assert_eq!(
+        node.access.account_list(&CLI).await.unwrap().iter().find(|account| account.id == id("U1")).unwrap().facility,
+        Some(own)
+    );
 }

@@ -72,7 +72,13 @@ impl Node {
     }
 
     async fn add(&self, name: &str, role: Role, facility: Option<FacilityId>) -> Enrolment {
-        let new = NewAccount { id: id(name), role, facility, display_name: format!("{name} さん"), language: Language::Japanese };
+        let new = NewAccount {
+            id: id(name),
+            role,
+            facility,
+            display_name: format!("{name} さん"),
+            language: Language::Japanese,
+        };
         self.access.account_add(&CLI, new).await.unwrap()
     }
 

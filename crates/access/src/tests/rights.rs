@@ -5,7 +5,11 @@ use crate::{AccessError, Action, Resource, can};
 use super::{CLI, Node};
 
 fn account(id: &str, role: Role, facility: Option<&str>) -> Actor {
-    Actor::Account { id: AccountId::parse(id).unwrap(), role, facility: facility.map(|text| FacilityId::parse(text).unwrap()) }
+    Actor::Account {
+        id: AccountId::parse(id).unwrap(),
+        role,
+        facility: facility.map(|text| FacilityId::parse(text).unwrap()),
+    }
 }
 
 /// The columns of the matrix: who acts.
@@ -71,7 +75,10 @@ fn the_whole_matrix() {
     assert_eq!(MATRIX.map(|(action, _)| action), Action::ALL, "a row for every action, in order");
     for (action, cells) in MATRIX {
         for (actor, expected) in actors().iter().zip(cells) {
-            let answer: String = resources.iter().map(|resource| if can(actor, action, *resource).is_ok() { 'x' } else { '.' }).collect();
+            let answer: String = resources
+                .iter()
+                .map(|resource| if can(actor, action, *resource).is_ok() { 'x' } else { '.' })
+                .collect();
             assert_eq!(answer, expected, "{} {action:?}", actor.label());
         }
     }
@@ -93,7 +100,9 @@ fn a_facility_user_without_a_facility_may_nothing() {
     let h1 = FacilityId::parse("H1").unwrap();
     let broken = account("U9", Role::Facility, None);
     for action in Action::ALL {
-        assert!(can(&broken, action, Resource::Node).is_err() && can(&broken, action, Resource::Facility(&h1)).is_err());
+        assert!(
+            can(&broken, action, Resource::Node).is_err() && can(&broken, action, Resource::Facility(&h1)).is_err()
+        );
     }
 }
 
@@ -103,12 +112,21 @@ async fn a_refusal_is_told_and_audited_with_the_facility_that_was_reached_for() 
     let h2 = FacilityId::parse("H2").unwrap();
     let user = account("U1", Role::Facility, Some("H1"));
 
-    let refused = node.access.require(&user, Action::ViewCase, Resource::Case { facility: &h2, claimed_by: None }, "case-7").await;
+    let refused = node
+        .access
+        .require(&user, Action::ViewCase, Resource::Case { facility: &h2, claimed_by: None }, "case-7")
+        .await;
 
     let error = refused.unwrap_err();
     assert!(matches!(error, AccessError::Denied(_)));
     assert_eq!(error.to_string(), "account:U1 may not view the case");
     let row = node.audit(1).await.remove(0);
-    assert_eq!((row.action.as_str(), row.outcome.as_str(), row.actor.as_str()), ("access.denied", "refused", "account:U1"));
-    assert_eq!((row.facility.as_deref(), row.subject.as_str(), row.detail.as_str()), (Some("H2"), "case-7", "view the case"));
+    assert_eq!(
+        (row.action.as_str(), row.outcome.as_str(), row.actor.as_str()),
+        ("access.denied", "refused", "account:U1")
+    );
+    assert_eq!(
+        (row.facility.as_deref(), row.subject.as_str(), row.detail.as_str()),
+        (Some("H2"), "case-7", "view the case")
+    );
 }

@@ -98,7 +98,8 @@ async fn who_somebody_is_is_read_anew_each_time() {
     let user = node.add("U1", Role::Facility, Some(facility.clone())).await;
     let token = node.sign_in(&user).await.token;
 
-    let edit = AccountEdit { display_name: Some("放射線科 受付".to_owned()), language: Some(crate::Language::English) };
+    let edit =
+        AccountEdit { display_name: Some("放射線科 受付".to_owned()), language: Some(crate::Language::English) };
     node.access.account_edit(&CLI, &id("U1"), edit).await.unwrap();
 
     let session = node.access.session(&token).await.unwrap().unwrap();

@@ -20,7 +20,10 @@ async fn password_and_code_begin_a_session_and_leave_an_audit_row() {
         assert_eq!((signed_in.session.account, signed_in.session.role), (id("O1"), Role::Office));
         assert_eq!(signed_in.token.len(), 43);
         let row = node.audit(1).await.remove(0);
-        assert_eq!((row.action.as_str(), row.outcome.as_str(), row.actor.as_str()), ("sign_in", "success", "account:O1"));
+        assert_eq!(
+            (row.action.as_str(), row.outcome.as_str(), row.actor.as_str()),
+            ("sign_in", "success", "account:O1")
+        );
         assert_eq!(row.detail, "from 192.0.2.1");
         assert!(format!("{:?}", node.access.session(&signed_in.token).await.unwrap().unwrap().actor).contains("O1"));
     })
@@ -119,7 +122,8 @@ async fn a_recovery_code_stands_for_the_authenticator_once() {
         let again = node.access.sign_in("O1", &office.password, &typed, ADDRESS).await.unwrap_err();
         assert!(matches!(again, SignInError::ReplayedCode), "{again}");
 
-        let never_issued = node.access.sign_in("O1", &office.password, "BCDF-BCDF-BCDF-BCDF", ADDRESS).await.unwrap_err();
+        let never_issued =
+            node.access.sign_in("O1", &office.password, "BCDF-BCDF-BCDF-BCDF", ADDRESS).await.unwrap_err();
         assert!(matches!(never_issued, SignInError::WrongCredentials), "{never_issued}");
         assert_eq!(node.access.account_list(&CLI).await.unwrap()[0].recovery_codes_left, 9);
     })
@@ -152,7 +156,10 @@ async fn five_failures_make_the_account_wait_until_the_first_has_passed() {
 
         // Success forgives: four more mistakes are allowed again.
         for _ in 0..4 {
-            assert!(matches!(node.access.sign_in("O1", WRONG, "000000", ADDRESS).await, Err(SignInError::WrongCredentials)));
+            assert!(matches!(
+                node.access.sign_in("O1", WRONG, "000000", ADDRESS).await,
+                Err(SignInError::WrongCredentials)
+            ));
         }
         node.next_step();
         node.sign_in(&office).await;
@@ -164,11 +171,17 @@ async fn five_failures_make_the_account_wait_until_the_first_has_passed() {
 async fn an_account_that_does_not_exist_waits_like_one_that_does() {
     let node = Node::new().await;
     for _ in 0..5 {
-        assert!(matches!(node.access.sign_in("nobody", WRONG, "000000", ADDRESS).await, Err(SignInError::WrongCredentials)));
+        assert!(matches!(
+            node.access.sign_in("nobody", WRONG, "000000", ADDRESS).await,
+            Err(SignInError::WrongCredentials)
+        ));
     }
     let refused = node.access.sign_in("nobody", WRONG, "000000", ADDRESS).await.unwrap_err();
     assert!(matches!(refused, SignInError::TooManyAttempts { .. }), "{refused}");
-    assert!(matches!(node.access.sign_in("somebody", WRONG, "000000", ADDRESS).await, Err(SignInError::WrongCredentials)));
+    assert!(matches!(
+        node.access.sign_in("somebody", WRONG, "000000", ADDRESS).await,
+        Err(SignInError::WrongCredentials)
+    ));
 }
 
 #[tokio::test]
@@ -194,13 +207,16 @@ async fn guesses_made_at_once_are_all_counted() {
         let mut guesses = JoinSet::new();
         for guess in 0..12 {
             let (access, password) = (node.access.clone(), office.password.clone());
-            guesses.spawn(async move { access.sign_in("O1", &password, &format!("{guess:06}"), &format!("198.51.100.{guess}")).await });
+            guesses.spawn(async move {
+                access.sign_in("O1", &password, &format!("{guess:06}"), &format!("198.51.100.{guess}")).await
+            });
         }
 
         let outcomes = guesses.join_all().await;
 
         let judged = outcomes.iter().filter(|outcome| matches!(outcome, Err(SignInError::WrongCredentials))).count();
-        let waiting = outcomes.iter().filter(|outcome| matches!(outcome, Err(SignInError::TooManyAttempts { .. }))).count();
+        let waiting =
+            outcomes.iter().filter(|outcome| matches!(outcome, Err(SignInError::TooManyAttempts { .. }))).count();
         assert_eq!((judged, waiting), (5, 7), "{outcomes:?}");
     })
     .await;

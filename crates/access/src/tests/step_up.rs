@@ -30,7 +30,10 @@ async fn a_reader_unlocks_the_key_of_the_certificate() {
         assert_eq!(Some(&key.serial), reader.certificate_serial.as_ref());
         assert_eq!(key.issuer_der, node.access.authority_der());
         let row = node.audit(1).await.remove(0);
-        assert_eq!((row.action.as_str(), row.outcome.as_str(), row.actor.as_str()), ("signing_key.unlock", "success", "account:R1"));
+        assert_eq!(
+            (row.action.as_str(), row.outcome.as_str(), row.actor.as_str()),
+            ("signing_key.unlock", "success", "account:R1")
+        );
         assert!(row.detail.contains(&key.serial) && row.detail.contains(ADDRESS));
     })
     .await;
@@ -42,7 +45,9 @@ async fn a_signature_needs_the_password_and_a_code_that_was_not_used_to_sign_in(
         let reader = node.reader("R1").await;
         node.sign_in(&reader).await;
         let used = node.code(&reader);
-        let unlock = async |password: &str, code: &str| node.access.unlock_signing_key(&id("R1"), password, code, ADDRESS).await.unwrap_err();
+        let unlock = async |password: &str, code: &str| {
+            node.access.unlock_signing_key(&id("R1"), password, code, ADDRESS).await.unwrap_err()
+        };
 
         assert!(matches!(unlock(&reader.password, &used).await, SignInError::ReplayedCode));
         assert_eq!(node.last_audit().await, "signing_key.unlock refused R1");
@@ -50,7 +55,10 @@ async fn a_signature_needs_the_password_and_a_code_that_was_not_used_to_sign_in(
         let fresh = node.code(&reader);
         assert!(matches!(unlock(WRONG, &fresh).await, SignInError::WrongCredentials));
         assert!(matches!(unlock(&reader.password, "000000").await, SignInError::WrongCredentials));
-        assert!(matches!(unlock(&reader.password, &reader.recovery_codes[0]).await, SignInError::WrongCredentials), "no recovery code");
+        assert!(
+            matches!(unlock(&reader.password, &reader.recovery_codes[0]).await, SignInError::WrongCredentials),
+            "no recovery code"
+        );
 
         node.access.unlock_signing_key(&id("R1"), &reader.password, &fresh, ADDRESS).await.unwrap();
         node.access.sign_in("R1", &reader.password, &reader.recovery_codes[0], ADDRESS).await.unwrap();
@@ -136,7 +144,9 @@ async fn a_password_is_not_changed_to_a_poor_one_or_without_the_old_one() {
     let node = Node::new().await;
     let office = node.office("O1").await;
     let code = node.code(&office);
-    let change = async |old: &str, new: &str| node.access.password_change(&id("O1"), old, &code, new, ADDRESS).await.unwrap_err();
+    let change = async |old: &str, new: &str| {
+        node.access.password_change(&id("O1"), old, &code, new, ADDRESS).await.unwrap_err()
+    };
 
     assert!(matches!(change(&office.password, "short").await, AccessError::PasswordTooShort { .. }));
     assert!(matches!(change(WRONG, NEW).await, AccessError::SignIn(SignInError::WrongCredentials)));

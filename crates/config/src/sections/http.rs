@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,14 +16,11 @@ pub struct HttpSection {
     /// Address under which browsers reach the node, if it is not `bind`. With https:// the session cookie is sent over TLS only.
     #[schemars(example = &"https://dokuei.example.jp")]
     pub public_url: Option<String>,
-    /// Reverse proxies whose X-Forwarded-For is believed, by address. Without one the peer's own address counts.
-    #[schemars(with = "Vec<String>")]
-    pub trusted_proxies: Vec<IpAddr>,
 }
 
 impl Default for HttpSection {
     fn default() -> Self {
-        Self { bind: SocketAddr::from(([127, 0, 0, 1], 8_080)), public_url: None, trusted_proxies: Vec::new() }
+        Self { bind: SocketAddr::from(([127, 0, 0, 1], 8_080)), public_url: None }
     }
 }
 

@@ -14,6 +14,9 @@ pub struct WorklistSection {
     /// Minutes after which a claim made in the web and not worked on expires, so that another reader can take the case.
     #[schemars(range(min = 1, max = 10_080))]
     pub claim_minutes: u32,
+    /// Minutes after which a case that its chosen reader has not claimed is free for other readers.
+    #[schemars(range(min = 1, max = 10_080))]
+    pub pickup_minutes: u32,
     /// Minutes from the opening of a case until its report is due, for 緊急.
     #[schemars(range(min = 1, max = 10_080))]
     pub emergency_minutes: u32,
@@ -30,6 +33,7 @@ impl Default for WorklistSection {
         Self {
             settle_quiet_seconds: 60,
             claim_minutes: 120,
+            pickup_minutes: 30,
             emergency_minutes: 60,
             urgent_minutes: 240,
             routine_hours: 24,

@@ -2,9 +2,9 @@
 
 mod accounts;
 mod audit;
-mod facilities;
 mod cases;
 mod deliveries;
+mod facilities;
 mod jobs;
 mod reports;
 mod schema;
