@@ -9,7 +9,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use dokuei_domain::{Ambient, Clock, Entropy, Timestamp};
 
 /// The system's clock and randomness.
-pub fn system_ambient() -> Ambient {
+pub(crate) fn system_ambient() -> Ambient {
     Ambient::new(Arc::new(SystemClock), Arc::new(SystemEntropy(SystemRandom::new())))
 }
 

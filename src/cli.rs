@@ -7,29 +7,29 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// 読影 — a DICOM tele-radiology routing node: receives studies, assigns readers, returns signed reports.
 #[derive(Debug, Parser)]
 #[command(name = "dokuei", version, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
-    pub node: NodeArgs,
+    pub(crate) node: NodeArgs,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Which node a command is about.
 #[derive(Debug, Clone, Default, Args)]
-pub struct NodeArgs {
+pub(crate) struct NodeArgs {
     /// Configuration file; without it {data-dir}/dokuei.toml or /etc/dokuei/dokuei.toml if there is one, else the defaults
     #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Folder of database, images and keys; wins over the configuration
     #[arg(long, global = true, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// Print JSON for programs
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the node
     Serve,
     /// Run a node with a demonstration hospital, a reader and an office, in a data folder of its own
@@ -75,24 +75,24 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Do the whole loop without a person (send, claim, sign, return) and end when the hospital holds the report
     #[arg(long)]
-    pub once: bool,
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// Sign-in name of the first administrator
     #[arg(long, default_value = "admin")]
-    pub administrator: String,
+    pub(crate) administrator: String,
     /// Name of the organisation that reads; stands in certificates and reports
     #[arg(long, default_value = "遠隔読影センター")]
-    pub organisation: String,
+    pub(crate) organisation: String,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Read the configuration and say what is wrong with it
     Check,
     /// Print the JSON schema
@@ -102,7 +102,7 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum FacilityCommand {
+pub(crate) enum FacilityCommand {
     /// Add a facility
     Add(FacilityAdd),
     /// List facilities
@@ -114,52 +114,52 @@ pub enum FacilityCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct FacilityAdd {
+pub(crate) struct FacilityAdd {
     #[arg(long)]
-    pub id: String,
+    pub(crate) id: String,
     #[arg(long)]
-    pub name: String,
+    pub(crate) name: String,
     /// OID under which the facility issues patient IDs
     #[arg(long)]
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// AE title that sends, with its role: HOSP1[:reading|prior|both]; repeatable
     #[arg(long = "calling-aet", value_name = "AET[:ROLE]")]
-    pub calling_aet: Vec<String>,
+    pub(crate) calling_aet: Vec<String>,
     /// Address that all of them must come from
     #[arg(long)]
-    pub address: Option<std::net::IpAddr>,
+    pub(crate) address: Option<std::net::IpAddr>,
     /// Where reports go: dicom:AET@HOST:PORT; repeatable
     #[arg(long = "return", value_name = "TARGET")]
-    pub return_to: Vec<String>,
+    pub(crate) return_to: Vec<String>,
     /// Other texts the facility's equipment writes as issuer; repeatable
     #[arg(long = "issuer-alias")]
-    pub issuer_alias: Vec<String>,
+    pub(crate) issuer_alias: Vec<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct FacilityEdit {
+pub(crate) struct FacilityEdit {
     #[arg(long)]
-    pub id: String,
+    pub(crate) id: String,
     #[arg(long)]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     #[arg(long = "calling-aet", value_name = "AET[:ROLE]")]
-    pub calling_aet: Vec<String>,
+    pub(crate) calling_aet: Vec<String>,
     #[arg(long)]
-    pub address: Option<std::net::IpAddr>,
+    pub(crate) address: Option<std::net::IpAddr>,
     #[arg(long = "return", value_name = "TARGET")]
-    pub return_to: Vec<String>,
+    pub(crate) return_to: Vec<String>,
     #[arg(long = "issuer-alias")]
-    pub issuer_alias: Vec<String>,
+    pub(crate) issuer_alias: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum LanguageArg {
+pub(crate) enum LanguageArg {
     Ja,
     En,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ReaderCommand {
+pub(crate) enum ReaderCommand {
     /// Add a radiologist; prints the password, the second factor and the recovery codes once
     Add(ReaderAdd),
     List,
@@ -168,34 +168,34 @@ pub enum ReaderCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct ReaderAdd {
+pub(crate) struct ReaderAdd {
     #[arg(long)]
-    pub id: String,
+    pub(crate) id: String,
     /// Name as in DICOM: alphabetic=ideographic=phonetic
     #[arg(long)]
-    pub name: String,
+    pub(crate) name: String,
     /// Modalities the reader reads
     #[arg(long, value_delimiter = ',', required = true)]
-    pub modality: Vec<String>,
+    pub(crate) modality: Vec<String>,
     /// On-duty hours such as 'Mon-Fri 08:00-20:00'; without it always on duty
     #[arg(long)]
-    pub hours: Option<String>,
+    pub(crate) hours: Option<String>,
     /// Organisation in certificate and report; without it the node's
     #[arg(long)]
-    pub organisation: Option<String>,
+    pub(crate) organisation: Option<String>,
     #[arg(long, value_enum, default_value = "ja")]
-    pub language: LanguageArg,
+    pub(crate) language: LanguageArg,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum UserRole {
+pub(crate) enum UserRole {
     Facility,
     Office,
     Administrator,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum UserCommand {
+pub(crate) enum UserCommand {
     /// Add an account; prints the password, the second factor and the recovery codes once
     Add(UserAdd),
     List,
@@ -204,23 +204,23 @@ pub enum UserCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct UserAdd {
+pub(crate) struct UserAdd {
     #[arg(long)]
-    pub id: String,
+    pub(crate) id: String,
     #[arg(long, value_enum)]
-    pub role: UserRole,
+    pub(crate) role: UserRole,
     /// The facility of a facility's account
     #[arg(long, required_if_eq("role", "facility"))]
-    pub facility: Option<String>,
+    pub(crate) facility: Option<String>,
     /// Name shown on pages
     #[arg(long)]
-    pub name: String,
+    pub(crate) name: String,
     #[arg(long, value_enum, default_value = "ja")]
-    pub language: LanguageArg,
+    pub(crate) language: LanguageArg,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum WorklistCommand {
+pub(crate) enum WorklistCommand {
     List,
     Show { case: String },
     /// Propose a case to a reader, or let the rules choose
@@ -234,26 +234,26 @@ pub enum WorklistCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct RequestArgs {
+pub(crate) struct RequestArgs {
     #[arg(long)]
-    pub facility: String,
+    pub(crate) facility: String,
     /// Study Instance UID
     #[arg(long)]
-    pub study: String,
+    pub(crate) study: String,
     #[arg(long)]
-    pub question: String,
+    pub(crate) question: String,
     /// Telephone number for questions and critical results
     #[arg(long, default_value = "")]
-    pub callback: String,
+    pub(crate) callback: String,
     #[arg(long, default_value = "")]
-    pub physician: String,
+    pub(crate) physician: String,
     /// emergency, urgent or routine
     #[arg(long, default_value = "routine")]
-    pub priority: String,
+    pub(crate) priority: String,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ReportCommand {
+pub(crate) enum ReportCommand {
     /// A signed version and its deliveries
     Show { report: String },
     /// Check manifest, files and signature
@@ -265,57 +265,57 @@ pub enum ReportCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum JobsCommand {
+pub(crate) enum JobsCommand {
     List,
     /// Put a dead job back
     Retry { job: String },
 }
 
 #[derive(Debug, Subcommand)]
-pub enum QuarantineCommand {
+pub(crate) enum QuarantineCommand {
     List,
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct PeerArgs {
+pub(crate) struct PeerArgs {
     /// HOST:PORT
-    pub peer: String,
+    pub(crate) peer: String,
     /// AE title of the peer
     #[arg(long, default_value = "ANY-SCP")]
-    pub called: String,
+    pub(crate) called: String,
     /// AE title we call ourselves
     #[arg(long, default_value = "DOKUEI")]
-    pub calling: String,
+    pub(crate) calling: String,
 }
 
 #[derive(Debug, Args)]
-pub struct SendArgs {
+pub(crate) struct SendArgs {
     #[command(flatten)]
-    pub peer: PeerArgs,
+    pub(crate) peer: PeerArgs,
     /// Files and folders
     #[arg(required = true)]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = false, args = ["study", "instance"])]
-pub struct ExportArgs {
+pub(crate) struct ExportArgs {
     #[arg(long)]
-    pub facility: String,
+    pub(crate) facility: String,
     /// Study Instance UID
     #[arg(long)]
-    pub study: Option<String>,
+    pub(crate) study: Option<String>,
     /// SOP Instance UID
     #[arg(long)]
-    pub instance: Option<String>,
-    pub directory: PathBuf,
+    pub(crate) instance: Option<String>,
+    pub(crate) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     #[arg(long)]
-    pub facility: String,
-    pub directory: PathBuf,
+    pub(crate) facility: String,
+    pub(crate) directory: PathBuf,
 }
 
 #[cfg(test)]

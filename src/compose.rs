@@ -22,29 +22,29 @@ use jiff::tz::TimeZone;
 use crate::cli::NodeArgs;
 
 /// The parts of one node.
-pub struct Node {
-    pub config: Config,
-    pub ambient: Ambient,
-    pub database: Database,
-    pub store: ImageStore,
-    pub keys: Arc<NodeKeys>,
-    pub access: Arc<Access>,
-    pub ingest: Arc<Ingest>,
-    pub archive: Arc<Archive>,
-    pub worklist: Arc<Worklist>,
-    pub reports: Arc<Reports>,
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) ambient: Ambient,
+    pub(crate) database: Database,
+    pub(crate) store: ImageStore,
+    pub(crate) keys: Arc<NodeKeys>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) ingest: Arc<Ingest>,
+    pub(crate) archive: Arc<Archive>,
+    pub(crate) worklist: Arc<Worklist>,
+    pub(crate) reports: Arc<Reports>,
 }
 
 /// What a mode of running adds to the configuration.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Mode {
+pub(crate) struct Mode {
     /// One-time sign-in links exist.
-    pub demonstration: bool,
+    pub(crate) demonstration: bool,
 }
 
 impl Node {
     /// Opens everything; the data folder must have been initialised.
-    pub async fn open(config: Config, ambient: Ambient, mode: Mode) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: Config, ambient: Ambient, mode: Mode) -> anyhow::Result<Self> {
         let data_dir = config.data_dir().to_owned();
         let keys = Arc::new(NodeKeys::load(&keys_dir(&data_dir))?);
         let database = Database::open(config.database_url()?.expose()).await.context("cannot open the database")?;
@@ -69,31 +69,31 @@ impl Node {
                 time_zone: time_zone.clone(),
             },
         ));
-        let reports = Arc::new(Reports::new(
+        let reports = Reports::new(
             database.clone(),
             store.clone(),
             ambient.clone(),
             Arc::clone(&access),
             report_settings(&config, time_zone),
-        ));
+        );
         Ok(Self { config, ambient, database, store, keys, access, ingest, archive, worklist, reports })
     }
 
     /// Loads the configuration as the arguments say and opens the node.
-    pub async fn from_args(args: &NodeArgs, ambient: Ambient) -> anyhow::Result<Self> {
+    pub(crate) async fn from_args(args: &NodeArgs, ambient: Ambient) -> anyhow::Result<Self> {
         Self::open(load_config(args)?, ambient, Mode::default()).await
     }
 
-    pub fn organisation(&self) -> &str {
+    pub(crate) fn organisation(&self) -> &str {
         &self.config.node.organisation
     }
 
-    pub fn time_zone(&self) -> anyhow::Result<TimeZone> {
+    pub(crate) fn time_zone(&self) -> anyhow::Result<TimeZone> {
         time_zone(&self.config)
     }
 
     /// The background work of all use cases.
-    pub fn runner(&self) -> Runner {
+    pub(crate) fn runner(&self) -> Runner {
         let handlers: Vec<Arc<dyn Handler>> = [self.ingest.handlers(), self.worklist.handlers(), self.reports.handlers()].concat();
         let periodics: Vec<Arc<dyn Periodic>> = [self.ingest.periodics(), self.worklist.periodics(), self.reports.periodics()].concat();
         let worker = format!("{}-{}", std::process::id(), self.ambient.new_uuid());
@@ -102,24 +102,24 @@ impl Node {
     }
 
     /// Gives the database back, so that SQLite folds its log in.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         let Self { database, .. } = self;
         database.close().await;
     }
 }
 
 /// The zone in which readers' hours hold and times are shown.
-pub fn time_zone(config: &Config) -> anyhow::Result<TimeZone> {
+pub(crate) fn time_zone(config: &Config) -> anyhow::Result<TimeZone> {
     Ok(TimeZone::get(&config.node.time_zone)?)
 }
 
 /// Where the node's keys are.
-pub fn keys_dir(data_dir: &Path) -> PathBuf {
+pub(crate) fn keys_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("keys")
 }
 
 /// The configuration: `--config`, else the one in the data folder, else the system's, else the defaults; `--data-dir` wins over what it says.
-pub fn load_config(args: &NodeArgs) -> anyhow::Result<Config> {
+pub(crate) fn load_config(args: &NodeArgs) -> anyhow::Result<Config> {
     let in_data_dir = args.data_dir.as_ref().map(|directory| directory.join("dokuei.toml")).filter(|path| path.exists());
     let of_system = Some(PathBuf::from("/etc/dokuei/dokuei.toml")).filter(|path| args.data_dir.is_none() && path.exists());
     let path = args.config.clone().or(in_data_dir).or(of_system);

@@ -6,11 +6,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The two halves of a stop.
 #[derive(Debug, Clone, Default)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     /// No new work: listeners close, associations finish the object in flight, requests are answered, jobs end.
-    pub soft: CancellationToken,
+    pub(crate) soft: CancellationToken,
     /// Now.
-    pub hard: CancellationToken,
+    pub(crate) hard: CancellationToken,
     tasks: TaskTracker,
     crashed: CancellationToken,
 }
@@ -19,13 +19,13 @@ pub struct Lifecycle {
 const DRAIN: Duration = Duration::from_secs(30);
 
 impl Lifecycle {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Runs a part of the node. A part that ends before anybody asked it to has crashed, and takes the node down with it: a node without its listener or
     /// its worker must not look alive.
-    pub fn run(&self, name: &'static str, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub(crate) fn run(&self, name: &'static str, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         let lifecycle = self.clone();
         self.tasks.spawn(async move {
             let ended = tokio::spawn(part).await;
@@ -44,7 +44,7 @@ impl Lifecycle {
     }
 
     /// Waits for a signal or a crash, drains, and says how it ended.
-    pub async fn until_stopped(self) -> ExitCode {
+    pub(crate) async fn until_stopped(self) -> ExitCode {
         let mut signals = match Signals::new() {
             Ok(signals) => signals,
             Err(error) => {

@@ -7,6 +7,7 @@ mod commands;
 mod compose;
 mod demo;
 mod lifecycle;
+mod operations;
 mod output;
 mod telemetry;
 

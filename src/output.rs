@@ -4,14 +4,14 @@ use serde::Serialize;
 
 /// How a command prints.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
-    pub json: bool,
+pub(crate) struct Output {
+    pub(crate) json: bool,
 }
 
 #[expect(clippy::print_stdout, reason = "this is where commands print")]
 impl Output {
     /// One line of JSON, or with `--json` absent what `text` gives.
-    pub fn show<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    pub(crate) fn show<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         if self.json {
             println!("{}", serde_json::to_string(value)?);
         } else {
@@ -21,18 +21,18 @@ impl Output {
     }
 
     /// One line of JSON, whatever the mode.
-    pub fn line<T: Serialize>(self, value: &T) -> anyhow::Result<()> {
+    pub(crate) fn line<T: Serialize>(self, value: &T) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(value)?);
         Ok(())
     }
 
     /// Text as it is.
-    pub fn text(self, text: &str) {
+    pub(crate) fn text(self, text: &str) {
         println!("{text}");
     }
 
     /// Rows as a JSON array or a table; `empty` is said instead of an empty table.
-    pub fn table<T: Serialize>(self, rows: &[T], header: &[&str], empty: &str, cells: impl Fn(&T) -> Vec<String>) -> anyhow::Result<()> {
+    pub(crate) fn table<T: Serialize>(self, rows: &[T], header: &[&str], empty: &str, cells: impl Fn(&T) -> Vec<String>) -> anyhow::Result<()> {
         if self.json {
             println!("{}", serde_json::to_string(rows)?);
             return Ok(());
@@ -52,12 +52,12 @@ impl Output {
 }
 
 /// A bar on standard error while it is a terminal, silence otherwise.
-pub fn progress_bar(length: u64, what: &'static str) -> indicatif::ProgressBar {
+pub(crate) fn progress_bar(length: u64, what: &'static str) -> indicatif::ProgressBar {
     let style = indicatif::ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {eta}").unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
     indicatif::ProgressBar::new(length).with_style(style).with_message(what)
 }
 
 /// An instant in local time for people.
-pub fn local_time(at: dokuei_domain::Timestamp, zone: &jiff::tz::TimeZone) -> String {
+pub(crate) fn local_time(at: dokuei_domain::Timestamp, zone: &jiff::tz::TimeZone) -> String {
     at.to_jiff().to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
 }

@@ -13,7 +13,7 @@ use crate::{
 
 const WHO: Actor = Actor::CommandLine;
 
-pub async fn facility(node: &Node, output: Output, command: FacilityCommand) -> anyhow::Result<()> {
+pub(crate) async fn facility(node: &Node, output: Output, command: FacilityCommand) -> anyhow::Result<()> {
     match command {
         FacilityCommand::Add(add) => {
             let new = new_facility(&add)?;
@@ -49,7 +49,7 @@ pub async fn facility(node: &Node, output: Output, command: FacilityCommand) -> 
     }
 }
 
-pub async fn reader(node: &Node, output: Output, command: ReaderCommand) -> anyhow::Result<()> {
+pub(crate) async fn reader(node: &Node, output: Output, command: ReaderCommand) -> anyhow::Result<()> {
     match command {
         ReaderCommand::Add(add) => {
             let enrolment = node.access.reader_add(&WHO, new_reader(node, &add)?).await?;
@@ -76,7 +76,7 @@ pub async fn reader(node: &Node, output: Output, command: ReaderCommand) -> anyh
     }
 }
 
-pub async fn user(node: &Node, output: Output, command: UserCommand) -> anyhow::Result<()> {
+pub(crate) async fn user(node: &Node, output: Output, command: UserCommand) -> anyhow::Result<()> {
     match command {
         UserCommand::Add(add) => {
             let enrolment = node.access.account_add(&WHO, new_account(&add)?).await?;
@@ -160,11 +160,11 @@ fn targets(texts: &[String]) -> anyhow::Result<Vec<ReturnTarget>> {
     texts.iter().map(|text| Ok(ReturnTarget::parse(text)?)).collect()
 }
 
-pub fn facility_id(text: &str) -> anyhow::Result<FacilityId> {
+pub(crate) fn facility_id(text: &str) -> anyhow::Result<FacilityId> {
     FacilityId::parse(text).with_context(|| format!("'{text}' is not a facility id"))
 }
 
-pub fn account_id(text: &str) -> anyhow::Result<AccountId> {
+pub(crate) fn account_id(text: &str) -> anyhow::Result<AccountId> {
     AccountId::parse(text).with_context(|| format!("'{text}' is not an account id"))
 }
 
@@ -182,7 +182,7 @@ fn facility_json(facility: &dokuei_access::Facility) -> serde_json::Value {
 }
 
 /// Prints what its owner needs, once: nothing of it can be shown again.
-pub fn show_enrolment(output: Output, enrolment: &Enrolment) -> anyhow::Result<()> {
+pub(crate) fn show_enrolment(output: Output, enrolment: &Enrolment) -> anyhow::Result<()> {
     output.show(enrolment, || {
         format!(
             "account         {}\npassword        {}\nTOTP secret     {}\nTOTP URL        {}\nrecovery codes  {}\n\nHand these over in person. They are not shown again.",

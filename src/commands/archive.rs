@@ -18,7 +18,7 @@ use crate::{
     output::{Output, progress_bar},
 };
 
-pub async fn export(node: &Node, output: Output, args: ExportArgs) -> anyhow::Result<()> {
+pub(crate) async fn export(node: &Node, output: Output, args: ExportArgs) -> anyhow::Result<()> {
     let what = match (&args.study, &args.instance) {
         (Some(uid), _) => What::Study(StudyUid::parse(uid).with_context(|| format!("'{uid}' is not a UID"))?),
         (None, Some(uid)) => What::Instance(SopInstanceUid::parse(uid).with_context(|| format!("'{uid}' is not a UID"))?),
@@ -37,7 +37,7 @@ pub async fn export(node: &Node, output: Output, args: ExportArgs) -> anyhow::Re
     output.show(&summary, || format!("{} files, {} bytes in {}", summary.files.len(), summary.bytes, args.directory.display()))
 }
 
-pub async fn import(node: &Node, output: Output, args: ImportArgs) -> anyhow::Result<()> {
+pub(crate) async fn import(node: &Node, output: Output, args: ImportArgs) -> anyhow::Result<()> {
     let id = facility_id(&args.facility)?;
     let facility = node.access.facility_issuer(&id).await?.with_context(|| format!("there is no facility {id}; see `dokuei facility list`"))?;
     let origin = Origin {
@@ -100,7 +100,7 @@ async fn import_one(node: &Node, origin: &Origin, path: &Path) -> anyhow::Result
 }
 
 /// All files below a folder, in the order of their paths.
-pub fn files_below(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn files_below(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![path.to_owned()];
     while let Some(path) = folders.pop() {
@@ -117,18 +117,18 @@ pub fn files_below(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-pub async fn rebuild_index(node: &Node, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn rebuild_index(node: &Node, output: Output) -> anyhow::Result<()> {
     let bar = progress_bar(0, "reading objects");
     let objects = node.ingest.rebuild_index(|progress| bar.set_position(progress.seen)).await?;
     bar.finish_and_clear();
-    let reports = node.reports.rebuild(node.access.authority_der()).await?;
-    let unreadable = !objects.unreadable.is_empty() || !reports.refused.is_empty();
+    let reports = node.reports.rebuild().await?;
+    let unreadable = !objects.unreadable.is_empty() || !reports.not_restored.is_empty();
     output.show(&json!({ "objects": objects, "reports": reports }), || {
         let mut text = format!(
-            "{} objects seen: {} added, {} were indexed, {} second copies, {} to quarantine\n{} reports added",
-            objects.seen, objects.added, objects.already_indexed, objects.second_copies, objects.quarantined, reports.added
+            "{} objects seen: {} added, {} were indexed, {} second copies, {} to quarantine\n{} reports restored",
+            objects.seen, objects.added, objects.already_indexed, objects.second_copies, objects.quarantined, reports.restored
         );
-        for reason in objects.unreadable.iter().chain(&reports.refused) {
+        for reason in objects.unreadable.iter().chain(&reports.not_restored) {
             text.push_str(&format!("\nnot indexed: {reason}"));
         }
         text

@@ -4,7 +4,7 @@ use dokuei_config::Config;
 
 use crate::{cli::ConfigCommand, cli::NodeArgs, compose::load_config, output::Output};
 
-pub fn run(args: &NodeArgs, output: Output, command: &ConfigCommand) -> anyhow::Result<()> {
+pub(crate) fn run(args: &NodeArgs, output: Output, command: &ConfigCommand) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check => {
             let config = load_config(args)?;

@@ -28,7 +28,7 @@ fn found(what: &'static str, result: anyhow::Result<String>) -> Finding {
     }
 }
 
-pub async fn run(args: &NodeArgs, output: Output, ambient: Ambient) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &NodeArgs, output: Output, ambient: Ambient) -> anyhow::Result<()> {
     let config = load_config(args)?;
     let findings = vec![
         found("keys", keys(&config)),

@@ -13,7 +13,7 @@ use crate::{
     output::Output,
 };
 
-pub async fn run(args: &NodeArgs, output: Output, init: &InitArgs, ambient: Ambient) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &NodeArgs, output: Output, init: &InitArgs, ambient: Ambient) -> anyhow::Result<()> {
     let mut config = load_config(args)?;
     config.node.organisation.clone_from(&init.organisation);
     let data_dir = config.data_dir().to_owned();
@@ -36,7 +36,7 @@ pub async fn run(args: &NodeArgs, output: Output, init: &InitArgs, ambient: Ambi
 }
 
 /// Makes the data folder and the node's keys.
-pub fn create(data_dir: &Path, ambient: &Ambient, organisation: &str) -> anyhow::Result<()> {
+pub(crate) fn create(data_dir: &Path, ambient: &Ambient, organisation: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o750).create(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
     NodeKeys::create(&keys_dir(data_dir), ambient, organisation)?;

@@ -1,12 +1,12 @@
 //! One file per group of commands. A command opens the node, asks a use case, prints.
 
-pub mod accounts;
-pub mod archive;
-pub mod config;
-pub mod doctor;
-pub mod init;
-pub mod peer;
-pub mod report;
-pub mod serve;
-pub mod work;
-pub mod worklist;
+pub(crate) mod accounts;
+pub(crate) mod archive;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod init;
+pub(crate) mod peer;
+pub(crate) mod report;
+pub(crate) mod serve;
+pub(crate) mod work;
+pub(crate) mod worklist;

@@ -16,14 +16,14 @@ fn title(text: &str) -> anyhow::Result<AeTitle> {
     AeTitle::parse(text).with_context(|| format!("'{text}' is not an AE title"))
 }
 
-pub async fn echo(output: Output, args: PeerArgs) -> anyhow::Result<()> {
+pub(crate) async fn echo(output: Output, args: PeerArgs) -> anyhow::Result<()> {
     let status = Association::verify(&args.peer, title(&args.calling)?, title(&args.called)?, RequestorTimeouts::default()).await?;
     output.show(&json!({ "peer": args.peer, "status": status.0 }), || format!("{} answers: {}", args.peer, status.meaning()))?;
     anyhow::ensure!(status.is_success(), "the peer did not answer with success");
     Ok(())
 }
 
-pub async fn send(output: Output, args: SendArgs) -> anyhow::Result<()> {
+pub(crate) async fn send(output: Output, args: SendArgs) -> anyhow::Result<()> {
     let mut objects = Vec::new();
     let mut unreadable = Vec::new();
     for path in &args.paths {

@@ -9,24 +9,24 @@ use dokuei_web::WebSettings;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::{compose::Node, lifecycle::Lifecycle, output::Output};
+use crate::{compose::Node, operations::NodeOperations, lifecycle::Lifecycle, output::Output};
 
 /// A node whose ports are taken.
-pub struct Listening {
-    pub node: Arc<Node>,
+pub(crate) struct Listening {
+    pub(crate) node: Arc<Node>,
     dicom: BoundServer,
     http: TcpListener,
 }
 
 /// Where a node listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addresses {
-    pub dicom: SocketAddr,
-    pub http: SocketAddr,
+pub(crate) struct Addresses {
+    pub(crate) dicom: SocketAddr,
+    pub(crate) http: SocketAddr,
 }
 
 impl Listening {
-    pub async fn bind(node: Node) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(node: Node) -> anyhow::Result<Self> {
         let config = &node.config;
         let dicom = Server::bind(config.dicom.bind, server_config(config))
             .await
@@ -37,12 +37,12 @@ impl Listening {
         Ok(Self { node: Arc::new(node), dicom, http })
     }
 
-    pub fn addresses(&self) -> anyhow::Result<Addresses> {
+    pub(crate) fn addresses(&self) -> anyhow::Result<Addresses> {
         Ok(Addresses { dicom: self.dicom.local_addr(), http: self.http.local_addr()? })
     }
 
     /// Starts everything under a lifecycle; returns at once.
-    pub fn start(self, lifecycle: &Lifecycle) {
+    pub(crate) fn start(self, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let Self { node, dicom, http } = self;
         let receiver = Receiver::new(Arc::clone(&node.access), Arc::clone(&node.ingest));
         let stop = Stop { soft: lifecycle.soft.clone(), hard: lifecycle.hard.clone() };
@@ -50,7 +50,7 @@ impl Listening {
             receiver.serve(dicom, stop).await;
             Ok(())
         });
-        let router = dokuei_web::router(web_state(&node)).into_make_service_with_connect_info::<SocketAddr>();
+        let router = dokuei_web::router(web_state(&node)?).into_make_service_with_connect_info::<SocketAddr>();
         let soft = lifecycle.soft.clone();
         let hard = lifecycle.hard.clone();
         lifecycle.run("http", async move {
@@ -66,10 +66,11 @@ impl Listening {
             runner.run(soft, hard).await;
             Ok(())
         });
+        Ok(())
     }
 }
 
-pub async fn run(node: Node, output: Output) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(node: Node, output: Output) -> anyhow::Result<ExitCode> {
     let listening = Listening::bind(node).await?;
     let addresses = listening.addresses()?;
     tracing::info!(dicom = %addresses.dicom, http = %addresses.http, version = env!("CARGO_PKG_VERSION"), "node is up");
@@ -78,7 +79,7 @@ pub async fn run(node: Node, output: Output) -> anyhow::Result<ExitCode> {
     }
     let node = Arc::clone(&listening.node);
     let lifecycle = Lifecycle::new();
-    listening.start(&lifecycle);
+    listening.start(&lifecycle)?;
     let ended = lifecycle.until_stopped().await;
     node.database.close().await;
     Ok(ended)
@@ -97,14 +98,19 @@ fn server_config(config: &dokuei_config::Config) -> ServerConfig {
     }
 }
 
-fn web_state(node: &Node) -> dokuei_web::WebState {
-    dokuei_web::WebState {
+fn web_state(node: &Node) -> anyhow::Result<dokuei_web::WebState> {
+    Ok(dokuei_web::WebState {
         access: Arc::clone(&node.access),
         ingest: Arc::clone(&node.ingest),
         archive: Arc::clone(&node.archive),
         worklist: Arc::clone(&node.worklist),
         reports: Arc::clone(&node.reports),
+        operations: Arc::new(NodeOperations { database: node.database.clone(), store: node.store.clone(), ambient: node.ambient.clone() }),
         claim_key: node.keys.claim_key(),
-        settings: WebSettings::default(),
-    }
+        settings: WebSettings {
+            public_https: node.config.http.public_url.as_deref().is_some_and(|url| url.starts_with("https://")),
+            time_zone: node.time_zone()?,
+            ..WebSettings::new(node.organisation(), env!("CARGO_PKG_VERSION"))
+        },
+    })
 }

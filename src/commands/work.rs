@@ -12,7 +12,7 @@ use crate::{
 
 const WHO: Actor = Actor::CommandLine;
 
-pub async fn jobs(node: &Node, output: Output, command: JobsCommand) -> anyhow::Result<()> {
+pub(crate) async fn jobs(node: &Node, output: Output, command: JobsCommand) -> anyhow::Result<()> {
     match command {
         JobsCommand::List => {
             let zone = node.time_zone()?;
@@ -40,7 +40,7 @@ pub async fn jobs(node: &Node, output: Output, command: JobsCommand) -> anyhow::
     }
 }
 
-pub async fn quarantine(node: &Node, output: Output, command: QuarantineCommand) -> anyhow::Result<()> {
+pub(crate) async fn quarantine(node: &Node, output: Output, command: QuarantineCommand) -> anyhow::Result<()> {
     let QuarantineCommand::List = command;
     let zone = node.time_zone()?;
     let held = node.ingest.quarantine(&WHO).await?;

@@ -15,7 +15,7 @@ use crate::{
 
 const WHO: Actor = Actor::CommandLine;
 
-pub async fn run(node: &Node, output: Output, command: WorklistCommand) -> anyhow::Result<()> {
+pub(crate) async fn run(node: &Node, output: Output, command: WorklistCommand) -> anyhow::Result<()> {
     match command {
         WorklistCommand::List => list(node, output).await,
         WorklistCommand::Show { case } => show(node, output, &case).await,
@@ -112,6 +112,6 @@ async fn enter_request(node: &Node, output: Output, args: RequestArgs) -> anyhow
     output.show(&json!({ "case": entered.case }), || "request entered".to_owned())
 }
 
-pub fn case_id(text: &str) -> anyhow::Result<CaseId> {
+pub(crate) fn case_id(text: &str) -> anyhow::Result<CaseId> {
     text.parse().with_context(|| format!("'{text}' is not a case id; see `dokuei worklist list`"))
 }

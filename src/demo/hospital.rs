@@ -19,30 +19,30 @@ use dokuei_dimse::{
 use dokuei_domain::{AeTitle, Ambient, SeriesUid, SopInstanceUid, StudyUid, Uid};
 
 /// AE title of the hospital's sender.
-pub const SENDER: &str = "HOSP1";
+pub(crate) const SENDER: &str = "HOSP1";
 /// AE title of the hospital's archive.
-pub const ARCHIVE: &str = "HOSP1PACS";
+pub(crate) const ARCHIVE: &str = "HOSP1PACS";
 
 /// A person who does not exist. The names are those of a form's example.
-pub struct Identity {
-    pub patient_id: &'static str,
-    pub name: &'static str,
-    pub birth_date: &'static str,
-    pub sex: &'static str,
+pub(crate) struct Identity {
+    pub(crate) patient_id: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) birth_date: &'static str,
+    pub(crate) sex: &'static str,
 }
 
-pub const PATIENT: Identity =
+pub(crate) const PATIENT: Identity =
     Identity { patient_id: "0001234567", name: "Yamada^Taro=山田^太郎=やまだ^たろう", birth_date: "19500314", sex: "M" };
 
 /// A study made ready to be sent.
-pub struct PreparedStudy {
-    pub study: StudyUid,
-    pub files: Vec<PathBuf>,
+pub(crate) struct PreparedStudy {
+    pub(crate) study: StudyUid,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Puts the identity into every file of `source` and writes the result to `target`. Pixels and all other elements stay as they are; the study, its series
 /// and its instances get UIDs of their own, because to another patient's they must not belong.
-pub fn prepare(source: &Path, target: &Path, ambient: &Ambient, today: &str) -> anyhow::Result<PreparedStudy> {
+pub(crate) fn prepare(source: &Path, target: &Path, ambient: &Ambient, today: &str) -> anyhow::Result<PreparedStudy> {
     std::fs::create_dir_all(target).with_context(|| format!("cannot make {}", target.display()))?;
     let study = StudyUid::new(ambient.new_uid());
     let series = SeriesUid::new(ambient.new_uid());
@@ -96,7 +96,7 @@ fn with_identity(file: &[u8], study: &StudyUid, series: &SeriesUid, instance: &S
 }
 
 /// Sends the study to the node by C-STORE.
-pub async fn send(study: &PreparedStudy, node: std::net::SocketAddr, node_title: &AeTitle) -> anyhow::Result<()> {
+pub(crate) async fn send(study: &PreparedStudy, node: std::net::SocketAddr, node_title: &AeTitle) -> anyhow::Result<()> {
     let mut objects = Vec::with_capacity(study.files.len());
     for path in &study.files {
         objects.push(Part10File::open(path).await?);
@@ -113,24 +113,24 @@ pub async fn send(study: &PreparedStudy, node: std::net::SocketAddr, node_title:
 }
 
 /// The hospital's archive: a C-STORE server that keeps every object as a file in a folder.
-pub struct HospitalArchive {
+pub(crate) struct HospitalArchive {
     server: BoundServer,
     folder: PathBuf,
 }
 
 impl HospitalArchive {
     /// Takes a free port on loopback.
-    pub async fn bind(folder: PathBuf, port: u16) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(folder: PathBuf, port: u16) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         let server = Server::bind(("127.0.0.1", port), ServerConfig::default()).await?;
         Ok(Self { server, folder })
     }
 
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
         self.server.local_addr()
     }
 
-    pub async fn serve(self, stop: Stop) {
+    pub(crate) async fn serve(self, stop: Stop) {
         let handlers =
             Handlers { admission: Anybody, policy: Box::new(StoragePolicy), store: FolderStore { folder: self.folder }, observer: Box::new(()) };
         self.server.serve(handlers, stop).await;

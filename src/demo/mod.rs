@@ -41,7 +41,7 @@ struct Stage {
     folder: PathBuf,
 }
 
-pub async fn run(args: &NodeArgs, output: Output, demo: &DemoArgs, ambient: Ambient) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &NodeArgs, output: Output, demo: &DemoArgs, ambient: Ambient) -> anyhow::Result<ExitCode> {
     telemetry::start(if demo.once { "warn" } else { "info" }, LogFormat::Text);
     let clock = once::Steps::start(output, demo.once, ambient.clone());
     // Thrown away with the guard, unless the folder was named.
@@ -65,7 +65,7 @@ pub async fn run(args: &NodeArgs, output: Output, demo: &DemoArgs, ambient: Ambi
         archive.serve(stop).await;
         Ok(())
     });
-    listening.start(&lifecycle);
+    listening.start(&lifecycle)?;
     clock.step("node is up")?;
 
     let source = testdata("ct_series_GE_HiSpeed");

@@ -11,7 +11,7 @@ use super::{Stage, person::Person, until};
 use crate::output::Output;
 
 /// Prints one line for each step with the seconds it took.
-pub struct Steps {
+pub(crate) struct Steps {
     output: Output,
     shown: bool,
     ambient: Ambient,
@@ -19,12 +19,12 @@ pub struct Steps {
 }
 
 impl Steps {
-    pub fn start(output: Output, shown: bool, ambient: Ambient) -> Self {
+    pub(crate) fn start(output: Output, shown: bool, ambient: Ambient) -> Self {
         let last = Mutex::new(ambient.now());
         Self { output, shown, ambient, last }
     }
 
-    pub fn step(&self, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn step(&self, name: &str) -> anyhow::Result<()> {
         self.print(json!({ "step": name }))
     }
 
@@ -53,7 +53,7 @@ const FINDINGS: &str = "脳実質に明らかな出血や新鮮梗塞を示唆�
 const IMPRESSION: &str = "頭蓋内に急性期病変を認めません。";
 const RECOMMENDATION: &str = "症状が続く場合はMRIでの追加評価をご検討ください。";
 
-pub async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> anyhow::Result<()> {
+pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> anyhow::Result<()> {
     let reader = Person::new(stage.url.clone(), stage.people.reader.clone())?;
     reader.sign_in(seconds(ambient)).await?;
     steps.step("reader signed in")?;

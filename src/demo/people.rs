@@ -10,16 +10,16 @@ use serde_json::json;
 use super::{Stage, hospital, until};
 use crate::{compose::Node, output::Output};
 
-pub const FACILITY: &str = "HOSP1";
+pub(crate) const FACILITY: &str = "HOSP1";
 const WHO: Actor = Actor::CommandLine;
 const LINK_SECONDS: i64 = 12 * 3600;
 
 /// Everybody's way in.
-pub struct People {
-    pub reader: Enrolment,
-    pub facility: Enrolment,
-    pub office: Enrolment,
-    pub administrators: [Enrolment; 2],
+pub(crate) struct People {
+    pub(crate) reader: Enrolment,
+    pub(crate) facility: Enrolment,
+    pub(crate) office: Enrolment,
+    pub(crate) administrators: [Enrolment; 2],
 }
 
 impl People {
@@ -35,7 +35,7 @@ impl People {
 }
 
 /// Adds the hospital, whose reports go to its archive, and five people.
-pub async fn enrol(node: &Node, archive: SocketAddr) -> anyhow::Result<People> {
+pub(crate) async fn enrol(node: &Node, archive: SocketAddr) -> anyhow::Result<People> {
     let access = &node.access;
     let facility = FacilityId::parse(FACILITY)?;
     let new = NewFacility {
@@ -71,7 +71,7 @@ pub async fn enrol(node: &Node, archive: SocketAddr) -> anyhow::Result<People> {
 }
 
 /// What the requesting clinician would have written.
-pub async fn enter_request(node: &Node, study: &hospital::PreparedStudy) -> anyhow::Result<()> {
+pub(crate) async fn enter_request(node: &Node, study: &hospital::PreparedStudy) -> anyhow::Result<()> {
     let facility = FacilityId::parse(FACILITY)?;
     let study = until("the study in the index", async || {
         Ok(node.database.read().await?.study_by_uid(&facility, &study.study).await?)
@@ -88,7 +88,7 @@ pub async fn enter_request(node: &Node, study: &hospital::PreparedStudy) -> anyh
 }
 
 /// Waits for the case and prints how to get to it.
-pub async fn show(node: &Node, stage: &Stage, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn show(node: &Node, stage: &Stage, output: Output) -> anyhow::Result<()> {
     let entries = until("the case on the worklist", async || {
         let entries = node.worklist.entries(&WHO, &dokuei_worklist::WorklistFilter::default()).await?;
         Ok((!entries.is_empty()).then_some(entries))

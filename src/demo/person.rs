@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use totp_rs::Totp;
 
 /// A signed-in browser.
-pub struct Person {
+pub(crate) struct Person {
     http: reqwest::Client,
     base: String,
     enrolment: Enrolment,
 }
 
 impl Person {
-    pub fn new(base: String, enrolment: Enrolment) -> anyhow::Result<Self> {
+    pub(crate) fn new(base: String, enrolment: Enrolment) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .cookie_store(true)
             .redirect(reqwest::redirect::Policy::none())
@@ -31,7 +31,7 @@ impl Person {
         Ok(totp.generate(now_seconds + 30 * steps).to_string())
     }
 
-    pub async fn sign_in(&self, now_seconds: u64) -> anyhow::Result<()> {
+    pub(crate) async fn sign_in(&self, now_seconds: u64) -> anyhow::Result<()> {
         let form = [
             ("account", self.enrolment.account.to_string()),
             ("password", self.enrolment.password.clone()),
@@ -42,7 +42,7 @@ impl Person {
         Ok(())
     }
 
-    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let answer = self.http.get(format!("{}{path}", self.base)).header("Accept", "application/json").send().await?;
         let status = answer.status();
         anyhow::ensure!(status.is_success(), "GET {path} answered {status}");
@@ -50,7 +50,7 @@ impl Person {
     }
 
     /// The bytes under a path.
-    pub async fn download(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+    pub(crate) async fn download(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let answer = self.http.get(format!("{}{path}", self.base)).send().await?;
         let status = answer.status();
         anyhow::ensure!(status.is_success(), "GET {path} answered {status}");
@@ -58,19 +58,19 @@ impl Person {
     }
 
     /// Claims as the button of the worklist does.
-    pub async fn claim(&self, case: &str) -> anyhow::Result<()> {
+    pub(crate) async fn claim(&self, case: &str) -> anyhow::Result<()> {
         let answer = self.http.post(format!("{}/cases/{case}/claim", self.base)).header("Origin", &self.base).send().await?;
         anyhow::ensure!(answer.status().is_redirection(), "the claim was refused: {}", answer.status());
         Ok(())
     }
 
-    pub async fn save_draft(&self, case: &str, findings: &str, impression: &str, recommendation: &str) -> anyhow::Result<()> {
+    pub(crate) async fn save_draft(&self, case: &str, findings: &str, impression: &str, recommendation: &str) -> anyhow::Result<()> {
         let body = json!({ "findings": findings, "impression": impression, "recommendation": recommendation, "base_version": 0 });
         self.json(reqwest::Method::PUT, &format!("/api/v1/cases/{case}/draft"), &body).await.map(drop)
     }
 
     /// Signs and gives the report version's id.
-    pub async fn sign(&self, case: &str, now_seconds: u64) -> anyhow::Result<String> {
+    pub(crate) async fn sign(&self, case: &str, now_seconds: u64) -> anyhow::Result<String> {
         let body = json!({ "password": self.enrolment.password, "code": self.code(now_seconds, 1)?, "confirm_incomplete": false });
         let signed = self.json(reqwest::Method::POST, &format!("/api/v1/cases/{case}/sign"), &body).await?;
         let location = signed["location"].as_str().context("the node does not say where the report is")?;

@@ -12,6 +12,7 @@ mod accounts;
 mod address;
 mod admission;
 mod approvals;
+mod audit;
 mod certificate;
 mod enrolment;
 mod error;
@@ -32,7 +33,7 @@ pub use accounts::{Account, AccountEdit, Language, NewAccount, NewReader, Reader
 pub use address::{PeerSpecification, ReturnTarget, SpecificationError, parse_address};
 pub use admission::{PeerAdmission, PeerRefusal};
 pub use approvals::Approval;
-pub use dokuei_database::PeerRole;
+pub use dokuei_database::{AuditEvent, AuditOutcome, AuditRow, PeerRole};
 pub use enrolment::Enrolment;
 pub use error::{AccessError, CryptoError, SignInError};
 pub use facilities::{Facility, FacilityEdit, NewFacility};

@@ -144,7 +144,11 @@ impl ReadTx {
     }
 
     /// Whether a recovery code was ever issued to the account, used or not.
-    pub async fn recovery_code_known(&mut self, account: &AccountId, code_hash: &[u8; 32]) -> Result<bool, DatabaseError> {
+    pub async fn recovery_code_known(
+        &mut self,
+        account: &AccountId,
+        code_hash: &[u8; 32],
+    ) -> Result<bool, DatabaseError> {
         Ok(self.one(RECOVERY_CODE_KNOWN, args![account, code_hash]).await?.get::<i64>("known")? > 0)
     }
 
@@ -166,7 +170,9 @@ impl ReadTx {
             modalities.entry(row.text("account_id")?).or_default().push(row.text("modality")?);
         }
         let rows = self.rows(READER_LIST, args![]).await?;
-        rows.iter().map(|row| read_reader(row, modalities.remove(&row.text("account_id")?).unwrap_or_default())).collect()
+        rows.iter()
+            .map(|row| read_reader(row, modalities.remove(&row.text("account_id")?).unwrap_or_default()))
+            .collect()
     }
 }
 
@@ -198,7 +204,12 @@ impl WriteTx {
         self.optional(ACCOUNT_LOCK, args![id]).await?.as_ref().map(read_account).transpose()
     }
 
-    pub async fn account_edit(&mut self, id: &AccountId, display_name: &str, language: &str) -> Result<bool, DatabaseError> {
+    pub async fn account_edit(
+        &mut self,
+        id: &AccountId,
+        display_name: &str,
+        language: &str,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(ACCOUNT_EDIT, args![id, display_name, language]).await? == 1)
     }
 
@@ -216,7 +227,12 @@ impl WriteTx {
         Ok(self.execute(ACCOUNT_USE_TOTP_STEP, args![id, step]).await? == 1)
     }
 
-    pub async fn account_set_password(&mut self, id: &AccountId, password_hash: &str, now: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn account_set_password(
+        &mut self,
+        id: &AccountId,
+        password_hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(ACCOUNT_SET_PASSWORD, args![id, password_hash, now]).await? == 1)
     }
 
@@ -233,7 +249,11 @@ impl WriteTx {
     }
 
     /// Throws the account's recovery codes away, used ones too, and stores new ones.
-    pub async fn recovery_codes_replace(&mut self, account: &AccountId, code_hashes: &[[u8; 32]]) -> Result<(), DatabaseError> {
+    pub async fn recovery_codes_replace(
+        &mut self,
+        account: &AccountId,
+        code_hashes: &[[u8; 32]],
+    ) -> Result<(), DatabaseError> {
         self.execute(RECOVERY_CODES_DELETE, args![account]).await?;
         for hash in code_hashes {
             self.execute(RECOVERY_CODE_INSERT, args![account, hash]).await?;
@@ -242,7 +262,12 @@ impl WriteTx {
     }
 
     /// Uses up a recovery code. `false`: it was used before or never issued.
-    pub async fn recovery_code_use(&mut self, account: &AccountId, code_hash: &[u8; 32], now: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn recovery_code_use(
+        &mut self,
+        account: &AccountId,
+        code_hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(RECOVERY_CODE_USE, args![account, code_hash, now]).await? == 1)
     }
 
@@ -264,7 +289,11 @@ impl WriteTx {
         self.reader_set_modalities(&reader.account, &reader.modalities).await
     }
 
-    pub async fn reader_set_modalities(&mut self, account: &AccountId, modalities: &[String]) -> Result<(), DatabaseError> {
+    pub async fn reader_set_modalities(
+        &mut self,
+        account: &AccountId,
+        modalities: &[String],
+    ) -> Result<(), DatabaseError> {
         self.execute(READER_MODALITIES_DELETE, args![account]).await?;
         for modality in modalities {
             self.execute(READER_MODALITY_INSERT, args![account, modality]).await?;
@@ -276,7 +305,11 @@ impl WriteTx {
         Ok(self.execute(READER_SET_HOURS, args![account, hours]).await? == 1)
     }
 
-    pub async fn reader_set_accepting(&mut self, account: &AccountId, since: Option<Timestamp>) -> Result<bool, DatabaseError> {
+    pub async fn reader_set_accepting(
+        &mut self,
+        account: &AccountId,
+        since: Option<Timestamp>,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(READER_SET_ACCEPTING, args![account, since]).await? == 1)
     }
 }

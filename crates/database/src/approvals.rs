@@ -128,12 +128,23 @@ impl WriteTx {
     }
 
     /// Uses a grant that is younger than `granted_after`. `false`: it is older, used, or refused.
-    pub async fn approval_use(&mut self, id: Uuid, granted_after: Timestamp, now: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn approval_use(
+        &mut self,
+        id: Uuid,
+        granted_after: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(APPROVAL_USE, args![id, now, granted_after]).await? == 1)
     }
 
     /// Closes all other open requests for an account.
-    pub async fn approval_close_others(&mut self, account: &AccountId, except: Uuid, by: &str, now: Timestamp) -> Result<u64, DatabaseError> {
+    pub async fn approval_close_others(
+        &mut self,
+        account: &AccountId,
+        except: Uuid,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<u64, DatabaseError> {
         self.execute(APPROVAL_CLOSE_OTHERS, args![account, except, by, now]).await
     }
 }

@@ -135,7 +135,8 @@ fn read_target(row: &Row) -> Result<ReturnTargetRow, DatabaseError> {
         facility: row.facility("facility_id")?,
         called: row.parsed("called_aet", |text| AeTitle::parse(text).ok())?,
         host: row.text("host")?,
-        port: u16::try_from(row.get::<i64>("port")?).map_err(|_| DatabaseError::inconsistent("port", "column port holds no port number"))?,
+        port: u16::try_from(row.get::<i64>("port")?)
+            .map_err(|_| DatabaseError::inconsistent("port", "column port holds no port number"))?,
         disabled_at: row.optional_time("disabled_at")?,
     })
 }
@@ -170,7 +171,11 @@ impl ReadTx {
     }
 
     /// Who holds a calling AE title at an address (or at any), removed entries included.
-    pub async fn peer_holder(&mut self, calling: &AeTitle, address: Option<&str>) -> Result<Option<PeerRow>, DatabaseError> {
+    pub async fn peer_holder(
+        &mut self,
+        calling: &AeTitle,
+        address: Option<&str>,
+    ) -> Result<Option<PeerRow>, DatabaseError> {
         self.optional(PEER_HOLDER, args![calling, address.unwrap_or("")]).await?.as_ref().map(read_peer).transpose()
     }
 
@@ -187,7 +192,13 @@ impl ReadTx {
 
 impl WriteTx {
     /// `false`: the id is taken. An issuer that another facility has is a conflict.
-    pub async fn facility_insert(&mut self, id: &FacilityId, name: &str, issuer: &str, now: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn facility_insert(
+        &mut self,
+        id: &FacilityId,
+        name: &str,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(FACILITY_INSERT, args![id, name, issuer, now]).await? == 1)
     }
 

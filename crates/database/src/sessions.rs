@@ -61,7 +61,12 @@ impl ReadTx {
     }
 
     /// When the youngest failures after `since` happened, youngest first, at most `limit`.
-    pub async fn sign_in_failures(&mut self, key: FailureKey<'_>, since: Timestamp, limit: u32) -> Result<Vec<Timestamp>, DatabaseError> {
+    pub async fn sign_in_failures(
+        &mut self,
+        key: FailureKey<'_>,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Timestamp>, DatabaseError> {
         let rows = match key {
             FailureKey::Account(account) => self.rows(FAILURES_BY_ACCOUNT, args![account, since, limit]).await?,
             FailureKey::Address(address) => self.rows(FAILURES_BY_ADDRESS, args![address, since, limit]).await?,
@@ -111,7 +116,11 @@ impl WriteTx {
     }
 
     /// Uses up a link and gives its account. `None`: unknown, used or expired.
-    pub async fn sign_in_link_use(&mut self, token_hash: &[u8; 32], now: Timestamp) -> Result<Option<AccountId>, DatabaseError> {
+    pub async fn sign_in_link_use(
+        &mut self,
+        token_hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<AccountId>, DatabaseError> {
         self.optional(LINK_USE, args![token_hash, now]).await?.map(|row| row.account("account_id")).transpose()
     }
 
@@ -125,7 +134,13 @@ impl WriteTx {
     }
 
     /// `account` is a key for counting, not necessarily an account's id.
-    pub async fn sign_in_failure_insert(&mut self, id: Uuid, account: &str, address: &str, now: Timestamp) -> Result<(), DatabaseError> {
+    pub async fn sign_in_failure_insert(
+        &mut self,
+        id: Uuid,
+        account: &str,
+        address: &str,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
         self.execute(FAILURE_INSERT, args![id, account, address, now]).await.map(drop)
     }
 

@@ -36,7 +36,6 @@ impl Admission for FacilityAdmission {
             Err(refusal) => {
                 let rejection = rejection_of(&refusal);
                 let who = format!("{}@{address}", request.calling);
-                tracing::warn!(assoc.calling_ae = %request.calling, assoc.called_ae = %request.called, %address, %refusal, "association refused");
                 self.ingest.record_refused_association(&who, &refusal.to_string()).await;
                 Decision::Reject(rejection)
             }

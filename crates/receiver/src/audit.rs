@@ -1,8 +1,8 @@
-//! Associations in the log and the audit trail.
+//! Associations in the audit trail. The association layer logs them itself.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use dokuei_dimse::{AssociationEnd, AssociationInfo, EndCause, Observer, Rejection, Status};
+use dokuei_dimse::{AssociationEnd, AssociationInfo, EndCause, Observer, Status};
 use dokuei_ingest::Ingest;
 use tokio_util::task::TaskTracker;
 
@@ -14,14 +14,6 @@ pub(crate) struct AuditObserver {
 }
 
 impl Observer<Session> for AuditObserver {
-    fn association_rejected(&self, _id: u64, peer: SocketAddr, calling: &str, called: &str, rejection: Rejection) {
-        tracing::warn!(%peer, assoc.calling_ae = calling, assoc.called_ae = called, reason = rejection.meaning(), "association rejected");
-    }
-
-    fn connection_failed(&self, _id: u64, peer: SocketAddr, cause: &EndCause) {
-        tracing::warn!(%peer, %cause, "connection ended before it was an association");
-    }
-
     fn object_refused(&self, _info: &AssociationInfo, session: &Session, sop_class: &str, sop_instance: &str, status: Status) {
         let facility = &session.origin.facility.facility;
         tracing::warn!(facility.id = %facility, sop_instance.uid = sop_instance, %status, "object refused");
@@ -43,7 +35,6 @@ impl Observer<Session> for AuditObserver {
         if let Some(object) = &end.abandoned {
             detail.push_str(&format!("; object {} was not received whole and is not kept", object.sop_instance));
         }
-        tracing::info!(facility.id = %session.origin.facility.facility, assoc.calling_ae = %session.origin.calling, detail, "association ended");
         let nothing_happened = orderly && counts.stored + counts.stored_with_warning == 0;
         let (ingest, origin) = (Arc::clone(&self.ingest), session.origin.clone());
         self.tasks.spawn(async move {

@@ -4,7 +4,7 @@ use dokuei_access::{Action, Resource, can};
 use dokuei_database::{DraftRow, ReportTexts};
 use dokuei_domain::{AccountId, Actor, CaseId, Role, Timestamp};
 
-use crate::{ReportError, Reports};
+use crate::{ReportError, ReportErrorKind, Reports};
 
 /// A stored draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +76,12 @@ impl Reports {
         base_version: i64,
     ) -> Result<i64, ReportError> {
         let result = self.try_save_draft(actor, case, transaction_uid, &text, base_version).await;
-        if let Err(error) = &result {
-            self.audit_refusal(actor, "draft.save", case, error).await;
+        match &result {
+            // What the editor shows and the reader repairs is no matter for the trail; it would fill with autosaves.
+            Err(error) if !matches!(error.kind(), ReportErrorKind::Invalid | ReportErrorKind::Conflict) => {
+                self.audit_refusal(actor, "draft.save", case, error).await;
+            }
+            _ => {}
         }
         result
     }

@@ -197,7 +197,7 @@ impl Files<'_> {
     fn file(
         &self,
         kind: ReportFileKind,
-        sop_class: &str,
+        sop_class: &'static str,
         (sop_instance, series): (&SopInstanceUid, &SeriesUid),
         data_set: Vec<u8>,
         document_sha256: Option<Hash>,

@@ -136,7 +136,7 @@ impl Reports {
     }
 
     async fn load_checked(&self, actor: &Actor, request: &SignRequest, reader: &AccountId) -> Result<CaseFacts, ReportError> {
-        let facts = CaseFacts::load(&mut *self.database.read().await?, request.case, reader, &request.transaction_uid).await?;
+        let facts = CaseFacts::load(&mut self.database.read().await?, request.case, reader, &request.transaction_uid).await?;
         can(actor, Action::SignReport, Resource::Case { facility: &facts.head.facility, claimed_by: Some(reader) })?;
         if request.draft_version.is_some_and(|version| version != facts.draft.version) {
             return Err(ReportError::Conflict { stored: Box::new(Draft::from(facts.draft)) });

@@ -92,20 +92,10 @@ fn invalid(kind: &'static str, message: impl Into<String>) -> Refusal {
 }
 
 fn too_many(retry_after_seconds: i64, t: &Words) -> Refusal {
-    let minutes = retry_after_seconds.max(0).div_ceil_minutes();
+    let minutes = (retry_after_seconds.max(0) + 59) / 60;
     let message = fill(t.too_many_attempts, &[("minutes", &minutes)]);
     let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message);
     Refusal { retry_after_seconds: Some(retry_after_seconds), ..refusal }
-}
-
-trait Minutes {
-    fn div_ceil_minutes(self) -> i64;
-}
-
-impl Minutes for i64 {
-    fn div_ceil_minutes(self) -> i64 {
-        (self + 59) / 60
-    }
 }
 
 /// At the sign-in page: what was wrong is not told, nor whether the account is disabled.

@@ -125,7 +125,7 @@ texts! {
     provisional_hint: "患者IDが空、仮、または他施設のもののため、この検査だけの患者として扱っています。", "The patient ID is empty, a placeholder or another facility's; the patient stands for this study only.";
     repaired: "文字修復", "text repaired";
     repaired_hint: "宣言された文字集合に合わない文字を修復して表示しています。原本の氏名を確認してください。", "Characters did not fit their declared character set and were repaired for display. Check the name against the original.";
-    incomplete_hint: "受信した枚数が通知された枚数と異なります。", "The number received differs from the number announced.";
+    incomplete_hint: "受信した枚数が通知された枚数より少ないか、まだ受信中です。", "Fewer images than announced, or images are still arriving.";
 
     // A case
     case: "読影依頼", "Case";
@@ -200,6 +200,18 @@ texts! {
     verification: "署名検証", "Verification";
     verified: "署名とすべてのファイルは署名時のままです。", "The signature is valid and every file is as it was signed.";
     not_verified: "検証に失敗しました。このレポートを使わず、事務局に連絡してください。", "Verification failed. Do not use this report; tell the office.";
+    check_manifest: "署名対象一覧が読める", "the manifest can be read";
+    check_manifest_hash: "署名対象一覧が索引と一致", "the manifest is the one in the index";
+    check_signature: "電子署名が有効", "the signature is valid";
+    check_signer: "署名者が作成者本人", "the signer is the author";
+    check_structured_report: "構造化レポートが署名時のまま", "the structured report is as signed";
+    check_encapsulated_pdf: "PDFが署名時のまま", "the PDF is as signed";
+    check_stored_structured_report: "保存された構造化レポート", "the stored structured report";
+    check_stored_encapsulated_pdf: "保存されたPDF", "the stored PDF";
+    check_stored_manifest: "保存された署名対象一覧", "the stored manifest";
+    check_stored_signature: "保存された署名", "the stored signature";
+    check_evidence: "読影した画像がすべて署名時のまま", "every image that was read is as it was";
+    check_index: "索引が署名対象一覧と一致", "the index agrees with the manifest";
     certificate: "証明書番号", "Certificate";
     files: "ファイル", "Files";
     file_structured_report: "DICOM 構造化レポート (SR)", "DICOM Structured Report";

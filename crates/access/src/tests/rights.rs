@@ -1,6 +1,6 @@
 use dokuei_domain::{AccountId, Actor, AeTitle, FacilityId, Role};
 
-use crate::{AccessError, Action, Resource, can};
+use crate::{AccessError, Action, AuditEvent, AuditOutcome, Resource, can};
 
 use super::{CLI, Node};
 
@@ -104,6 +104,25 @@ fn a_facility_user_without_a_facility_may_nothing() {
             can(&broken, action, Resource::Node).is_err() && can(&broken, action, Resource::Facility(&h1)).is_err()
         );
     }
+}
+
+#[tokio::test]
+async fn the_audit_trail_is_for_administrators_and_its_chain_holds() {
+    let node = Node::new().await;
+    let (administrator, _) = node.administrator("A1").await;
+    let event = AuditEvent::new(
+        node.access.ambient.now(),
+        &Actor::System("receiver"),
+        "association.refuse",
+        AuditOutcome::Refused,
+    );
+    node.access.record(event.subject("CT9")).await.unwrap();
+
+    let rows = node.access.audit_latest(&administrator, 10).await.unwrap();
+    assert_eq!((rows.len(), rows[0].subject.as_str()), (2, "CT9"));
+    assert_eq!(node.access.audit_verify(&administrator).await.unwrap(), Ok(2));
+    let office = account("O1", Role::Office, None);
+    assert!(matches!(node.access.audit_latest(&office, 10).await, Err(AccessError::Denied(_))));
 }
 
 #[tokio::test]

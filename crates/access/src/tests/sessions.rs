@@ -92,6 +92,23 @@ async fn disabling_an_account_ends_its_sessions_for_good() {
 }
 
 #[tokio::test]
+async fn a_disabled_account_has_no_session_even_where_none_was_ended() {
+    let node = Node::new().await;
+    let office = node.office("O1").await;
+    let token = node.sign_in(&office).await.token;
+
+    let mut tx = node.db.write().await.unwrap();
+    assert!(tx.account_disable(&id("O1"), now(&node)).await.unwrap());
+    tx.commit().await.unwrap();
+
+    assert_eq!(node.access.session(&token).await.unwrap(), None);
+}
+
+fn now(node: &Node) -> dokuei_domain::Timestamp {
+    dokuei_domain::Clock::now(&node.clock)
+}
+
+#[tokio::test]
 async fn who_somebody_is_is_read_anew_each_time() {
     let node = Node::new().await;
     let facility = node.facility("H1", "1.2.3").await;

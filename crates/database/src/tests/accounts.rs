@@ -91,7 +91,8 @@ async fn of_many_transactions_one_uses_the_step() {
 #[tokio::test]
 async fn the_last_administrator_is_not_disabled() {
     both(|db, world| async move {
-        let (one, two) = (add(&db, &world, "A1", Role::Administrator).await, add(&db, &world, "A2", Role::Administrator).await);
+        let (one, two) =
+            (add(&db, &world, "A1", Role::Administrator).await, add(&db, &world, "A2", Role::Administrator).await);
         let office = add(&db, &world, "O1", Role::Office).await;
         let mut tx = db.write().await.unwrap();
         assert!(tx.account_disable(&office, world.now()).await.unwrap());
@@ -208,7 +209,11 @@ async fn failures_are_counted_by_account_and_by_address_within_a_window() {
         let since = Timestamp(now.0 - 1);
         let by_account = tx.sign_in_failures(FailureKey::Account("a"), since, 10).await.unwrap();
         assert_eq!(by_account, [now.plus_seconds(1), now], "youngest first");
-        assert_eq!(tx.sign_in_failures(FailureKey::Account("a"), now, 10).await.unwrap(), [now.plus_seconds(1)], "the window's edge is out");
+        assert_eq!(
+            tx.sign_in_failures(FailureKey::Account("a"), now, 10).await.unwrap(),
+            [now.plus_seconds(1)],
+            "the window's edge is out"
+        );
         assert_eq!(tx.sign_in_failures(FailureKey::Account("a"), since, 1).await.unwrap().len(), 1);
         assert_eq!(tx.sign_in_failures(FailureKey::Address("x"), since, 10).await.unwrap().len(), 2);
 

@@ -48,7 +48,10 @@ async fn a_living_peer_keeps_its_place_and_a_removed_one_gives_it_up() {
 
         let mut tx = db.write().await.unwrap();
         assert!(tx.peer_add(new(), &one, &calling, None, PeerRole::Reading, now).await.unwrap());
-        assert!(tx.peer_add(new(), &two, &calling, Some("10.0.0.1"), PeerRole::Prior, now).await.unwrap(), "another address is another entry");
+        assert!(
+            tx.peer_add(new(), &two, &calling, Some("10.0.0.1"), PeerRole::Prior, now).await.unwrap(),
+            "another address is another entry"
+        );
         assert!(!tx.peer_add(new(), &two, &calling, None, PeerRole::Both, now).await.unwrap());
         assert_eq!(tx.peer_holder(&calling, None).await.unwrap().unwrap().facility, one);
         assert_eq!(tx.peer_by_calling(&calling).await.unwrap().len(), 2);
@@ -73,7 +76,11 @@ async fn a_disabled_facility_has_no_peers_to_admit() {
     both(|db, world| async move {
         let one = add(&db, &world, "H1", "1.2.1").await;
         let mut tx = db.write().await.unwrap();
-        assert!(tx.peer_add(world.ambient.new_uuid(), &one, &title("CT1"), None, PeerRole::Reading, world.now()).await.unwrap());
+        assert!(
+            tx.peer_add(world.ambient.new_uuid(), &one, &title("CT1"), None, PeerRole::Reading, world.now())
+                .await
+                .unwrap()
+        );
         assert!(tx.facility_disable(&one, world.now()).await.unwrap());
         assert!(!tx.facility_disable(&one, world.now()).await.unwrap());
         assert_eq!(tx.peer_by_calling(&title("CT1")).await.unwrap(), []);

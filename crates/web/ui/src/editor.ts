@@ -57,6 +57,11 @@ export class Editor {
     return JSON.stringify(this.read()) !== this.savedText;
   }
 
+  /** The version that the server has of what stands in the fields. */
+  get savedVersion(): number {
+    return this.version;
+  }
+
   /** Saves now what is not saved; rejects when the server refuses or cannot be reached. */
   async flush(): Promise<void> {
     if (this.running) await this.running;
@@ -117,7 +122,7 @@ export class Editor {
   }
 
   /** Another window of the same reader saved meanwhile. Ours stays in the fields, theirs is put below it: a person decides what goes. */
-  private adopt(stored: SavedDraft, message: string): void {
+  adopt(stored: SavedDraft, message: string): void {
     this.version = stored.version;
     for (const key of ["findings", "impression", "recommendation"] as const) {
       const field = this.fields[key];

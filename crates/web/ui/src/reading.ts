@@ -1,13 +1,16 @@
 // The reading page: images on the left, report on the right, one patient.
 import { call, RefusedError, type Series } from "./api";
 import { Editor, type SaveState } from "./editor";
+import { isSomebodyThere } from "./presence";
 import { Stack, type Window } from "./stack";
 
 const KEEP_CLAIM_MS = 60_000;
 
 export function startReading(): void {
   const root = element<HTMLElement>("#reading");
-  const api = `/api/v1/cases/${root.dataset["case"] ?? ""}`;
+  // Everything is asked for under the workitem that this page was opened with.
+  const hold = `workitem=${encodeURIComponent(root.dataset["workitem"] ?? "")}`;
+  const api = (what: string): string => `/api/v1/cases/${root.dataset["case"] ?? ""}/${what}?${hold}`;
   const text = (name: string): string => root.dataset[name] ?? "";
   const stack = startImages(api, text("imageFailed"));
   const status = element<HTMLElement>("#save-state");
@@ -20,14 +23,16 @@ export function startReading(): void {
     impression: element<HTMLTextAreaElement>("#impression"),
     recommendation: element<HTMLTextAreaElement>("#recommendation"),
   };
-  const editor = new Editor(`${api}/draft`, fields, Number(root.dataset["draftVersion"] ?? "0"), showState);
+  const editor = new Editor(api("draft"), fields, Number(root.dataset["draftVersion"] ?? "0"), showState);
   showState("saved", "");
   startKeys(stack);
   startClaim(api, editor, showState);
   startSigning(api, editor);
 }
 
-function startImages(api: string, failed: string): Stack {
+type Api = (what: string) => string;
+
+function startImages(api: Api, failed: string): Stack {
   const viewport = element<HTMLElement>("#viewport");
   const stack = new Stack(element<HTMLImageElement>("#picture"), element<HTMLElement>("#caption"), failed);
   viewport.addEventListener(
@@ -42,7 +47,7 @@ function startImages(api: string, failed: string): Stack {
     button.addEventListener("click", () => choose(button, stack));
   }
   const list = element<HTMLElement>("#series");
-  call<Series[]>("GET", `${api}/series`).then(
+  call<Series[]>("GET", api("series")).then(
     (all) => {
       const withImages = all.filter((series) => series.frames.length > 0);
       list.replaceChildren(...withImages.map((series) => seriesButton(series, stack, list)));
@@ -71,10 +76,20 @@ function seriesButton(series: Series, stack: Stack, list: HTMLElement): HTMLButt
   button.append(label);
   button.addEventListener("click", () => {
     for (const other of list.querySelectorAll("button")) other.classList.toggle("chosen", other === button);
+    offerWindows(series.modality);
     stack.show(series);
     element<HTMLElement>("#viewport").focus();
   });
   return button;
+}
+
+/** A window means something for its modality only. */
+function offerWindows(modality: string): void {
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-window]")) {
+    const meant = button.dataset["modality"];
+    button.hidden = meant !== undefined && meant !== modality;
+    if (button.hidden && button.classList.contains("chosen")) document.querySelector<HTMLButtonElement>('[data-window=""]')?.click();
+  }
 }
 
 function choose(button: HTMLButtonElement, stack: Stack): void {
@@ -95,16 +110,17 @@ function startKeys(stack: Stack): void {
     if (step !== undefined) stack.scroll(step);
     else if (event.key === "Home") stack.goTo(0);
     else if (event.key === "End") stack.goTo(stack.length - 1);
-    else if (/^[0-9]$/.test(event.key)) document.querySelector<HTMLButtonElement>(`[data-key="${event.key}"]`)?.click();
+    else if (/^[0-9]$/.test(event.key)) document.querySelector<HTMLButtonElement>(`[data-key="${event.key}"]:not([hidden])`)?.click();
     else return;
     event.preventDefault();
   });
 }
 
-/** A claim lives as long as the page does. */
-function startClaim(api: string, editor: Editor, showState: (state: SaveState, message: string) => void): void {
+/** A claim lives as long as somebody works on the page. */
+function startClaim(api: Api, editor: Editor, showState: (state: SaveState, message: string) => void): void {
   const keep = setInterval(() => {
-    call("POST", `${api}/keep`).catch((error: unknown) => {
+    if (!isSomebodyThere()) return;
+    call("POST", api("keep")).catch((error: unknown) => {
       if (error instanceof RefusedError && error.status < 500) {
         clearInterval(keep);
         editor.stop();
@@ -125,7 +141,7 @@ function startClaim(api: string, editor: Editor, showState: (state: SaveState, m
   });
 }
 
-function startSigning(api: string, editor: Editor): void {
+function startSigning(api: Api, editor: Editor): void {
   const dialog = element<HTMLDialogElement>("#sign-dialog");
   const form = element<HTMLFormElement>("#sign-form");
   const problem = element<HTMLElement>("#sign-problem");
@@ -148,7 +164,7 @@ function startSigning(api: string, editor: Editor): void {
     problem.textContent = "";
     editor
       .flush()
-      .then(() => call<{ location: string }>("POST", `${api}/sign`, request))
+      .then(() => call<{ location: string }>("POST", api("sign"), { ...request, draft_version: editor.savedVersion }))
       .then((signed) => {
         editor.stop();
         location.assign(signed.location);
@@ -158,6 +174,7 @@ function startSigning(api: string, editor: Editor): void {
         problem.textContent = error instanceof Error ? error.message : "";
         if (error instanceof RefusedError && error.refusal.kind === "incomplete_not_confirmed") incomplete.hidden = false;
         form.querySelector<HTMLInputElement>("[name=code]")?.select();
+        if (error instanceof RefusedError && error.refusal.kind === "conflict" && error.refusal.stored) editor.adopt(error.refusal.stored, error.refusal.message);
       });
   });
 }
