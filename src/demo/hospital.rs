@@ -82,6 +82,7 @@ fn with_identity(file: &[u8], study: &StudyUid, series: &SeriesUid, instance: &S
         Edit::set(Tag(0x0010, 0x0040), Vr::CS, PATIENT.sex.as_bytes().to_vec()),
         Edit::set(Tag(0x0018, 0x0015), Vr::CS, b"HEAD".to_vec()),
         Edit::set(Tag(0x0020, 0x000D), Vr::UI, uid(study.as_str())),
+        Edit::set(Tag(0x0020, 0x0010), Vr::SH, b"1".to_vec()),
         Edit::set(Tag(0x0020, 0x000E), Vr::UI, uid(series.as_str())),
     ];
     let data_set = splice(&file[offset..], &meta.transfer_syntax, &edits)?;

@@ -44,14 +44,10 @@ struct Stage {
 pub(crate) async fn run(args: &NodeArgs, output: Output, demo: &DemoArgs, ambient: Ambient) -> anyhow::Result<ExitCode> {
     telemetry::start(if demo.once { "warn" } else { "info" }, LogFormat::Text);
     let clock = once::Steps::start(output, demo.once, ambient.clone());
-    // Thrown away with the guard, unless the folder was named.
-    let (folder, _thrown_away) = match &args.data_dir {
-        Some(folder) => (folder.clone(), None),
-        None => {
-            let guard = ThrowAway::new(&ambient)?;
-            (guard.0.clone(), Some(guard))
-        }
-    };
+    let folder = args.data_dir.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("dokuei-demo-{}", ambient.new_uuid())));
+    anyhow::ensure!(!crate::compose::keys_dir(&folder).exists(), "{} holds a node already; name an empty folder", folder.display());
+    // What `--once` made is looked at afterwards; a demonstration for a person leaves nothing, unless its folder was named.
+    let _thrown_away = (args.data_dir.is_none() && !demo.once).then(|| ThrowAway(folder.clone()));
     let archive = hospital::HospitalArchive::bind(folder.join("hospital/received"), 0).await?;
     let node = open_node(&folder, &ambient, demo.once).await?;
     let people = people::enrol(&node, archive.address()).await?;
@@ -108,9 +104,7 @@ async fn open_node(folder: &std::path::Path, ambient: &Ambient, once: bool) -> a
         config.dicom.bind = ANY_PORT;
         config.http.bind = ANY_PORT;
     }
-    if !crate::compose::keys_dir(folder).exists() {
-        init::create(folder, ambient, ORGANISATION)?;
-    }
+    init::create(folder, ambient, ORGANISATION)?;
     Node::open(config, ambient.clone(), Mode { demonstration: true }).await
 }
 
@@ -146,14 +140,6 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Result<Opti
 
 /// A folder that is removed at the end.
 struct ThrowAway(PathBuf);
-
-impl ThrowAway {
-    fn new(ambient: &Ambient) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("dokuei-demo-{}", ambient.new_uuid()));
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
-    }
-}
 
 impl Drop for ThrowAway {
     fn drop(&mut self) {

@@ -49,7 +49,7 @@ impl Steps {
     }
 }
 
-const FINDINGS: &str = "脳実質に明らかな出血や新鮮梗塞を示唆する低吸収域を認めません。\n脳室の拡大や正中偏位はありません。\n髙度な骨病変は指摘できません。";
+const FINDINGS: &str = "脳実質に明らかな出血や新鮮梗塞を示唆する低吸収域を認めません。\n脳室の拡大や正中偏位はありません。\n高度な骨病変は指摘できません。";
 const IMPRESSION: &str = "頭蓋内に急性期病変を認めません。";
 const RECOMMENDATION: &str = "症状が続く場合はMRIでの追加評価をご検討ください。";
 
@@ -93,6 +93,7 @@ pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> any
     steps.print(json!({
         "step": "done", "study": stage.study.study, "report": report, "case": case, "sr": sr, "pdf": pdf,
         "signature": files[3].0, "manifest": files[2].0, "authority": authority,
+        "data_dir": stage.folder,
     }))
 }
 

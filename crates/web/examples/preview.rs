@@ -54,6 +54,7 @@ async fn main() {
 
 async fn send_studies(world: &World) {
     let series = ct_series();
+    println!("{} images of the test data", series.len());
     if !series.is_empty() {
         world.send("HOSP1", &series).await;
         let office = Actor::CommandLine;

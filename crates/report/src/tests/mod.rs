@@ -7,3 +7,4 @@ mod proving;
 mod reading;
 mod scene;
 mod signing;
+mod with_access;

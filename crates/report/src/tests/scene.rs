@@ -48,7 +48,9 @@ pub(super) struct Scene {
     pub(super) case: CaseId,
     pub(super) study: StudyPk,
     pub(super) workitem: String,
-    pub(super) folder: tempfile::TempDir,
+    /// Differs between scenes whose images have other content under the same UIDs.
+    content: u8,
+    _folder: tempfile::TempDir,
 }
 
 pub(super) fn facility() -> FacilityId {
@@ -94,7 +96,7 @@ where
     let Some(postgres) = dokuei_testkit::TestDatabase::postgres() else { return };
     let database = Database::open(postgres.url()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    story(Scene::on(folder, database.clone(), settings(), PATIENT).await).await;
+    story(Scene::on(folder, database.clone(), settings(), PATIENT, 0).await).await;
     database.close().await;
 }
 
@@ -105,17 +107,26 @@ impl Scene {
     }
 
     pub(super) async fn with(settings: ReportSettings) -> Self {
-        Self::of_patient(settings, PATIENT).await
+        Self::sqlite(settings, PATIENT, 0).await
     }
 
-    pub(super) async fn of_patient(settings: ReportSettings, patient: &str) -> Self {
+    /// Another node, whose images have other content under the same UIDs.
+    pub(super) async fn elsewhere() -> Self {
+        Self::sqlite(settings(), PATIENT, 128).await
+    }
+
+    pub(super) async fn of_patient(patient: &str) -> Self {
+        Self::sqlite(settings(), patient, 0).await
+    }
+
+    async fn sqlite(settings: ReportSettings, patient: &str, seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&format!("sqlite://{}", folder.path().join("dokuei.db").display())).await.unwrap();
-        Self::on(folder, database, settings, patient).await
+        Self::on(folder, database, settings, patient, seed).await
     }
 
-    async fn on(folder: tempfile::TempDir, database: Database, settings: ReportSettings, patient: &str) -> Self {
-        let (clock, ambient) = dokuei_testkit::test_ambient(11);
+    async fn on(folder: tempfile::TempDir, database: Database, settings: ReportSettings, patient: &str, seed: u64) -> Self {
+        let (clock, ambient) = dokuei_testkit::test_ambient(seed);
         let store = ImageStore::connect(&format!("file://{}", folder.path().join("store").display())).await.unwrap();
         let authority = Authority::new();
         let (authority_pem, authority_der) = (authority.pem(), authority.der.clone());
@@ -131,7 +142,8 @@ impl Scene {
             case: CaseId(uuid::Uuid::nil()),
             study: StudyPk(uuid::Uuid::nil()),
             workitem: "2.25.2001".into(),
-            folder,
+            content: u8::try_from(seed).unwrap(),
+            _folder: folder,
         };
         scene.populate(patient).await;
         scene.reports.save_draft(&reader(), scene.case, CLAIM, draft(), 0).await.unwrap();
@@ -275,7 +287,7 @@ impl Scene {
             blob_key: &key,
             size_bytes: 1,
             dataset_offset: 0,
-            dataset_sha256: [number; 32],
+            dataset_sha256: [number + self.content; 32],
             calling_aet: "HOSP1",
             received_at: now,
         };

@@ -5,7 +5,7 @@ use dokuei_dataset::part10;
 use dokuei_domain::{Role, workitem::WorkitemState};
 use dokuei_testkit::Tool;
 
-use super::scene::{CLAIM, PATIENT, Scene, actor, both, draft, reader, settings};
+use super::scene::{CLAIM, PATIENT, Scene, actor, both, draft, reader};
 use crate::{DraftText, ReportError, ReportErrorKind, ReportFileKind, SignRequest, SignedVersion, manifest::Manifest};
 
 async fn bytes(scene: &Scene, version: &SignedVersion, kind: ReportFileKind) -> Vec<u8> {
@@ -154,7 +154,7 @@ async fn an_empty_or_unprintable_report_is_not_signed() {
 
 #[tokio::test]
 async fn a_patients_name_that_the_font_lacks_does_not_keep_the_report_from_being_signed() {
-    let scene = Scene::of_patient(settings(), "Yoshida^Taro=𠮷田^太郎").await;
+    let scene = Scene::of_patient("Yoshida^Taro=𠮷田^太郎").await;
 
     let signed = scene.reports.sign(&reader(), scene.request()).await.unwrap();
 
