@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dokuei_access::{Action, Resource, can};
 use dokuei_database::{
-    AttemptOutcome, AttemptStart, AuditEvent, AuditOutcome, DatabaseError, DeliveryRow, DeliveryState, NewAttempt, NewJob, ReportFileKind,
-    delivery_job_key,
+    AttemptOutcome, AttemptStart, AuditEvent, AuditOutcome, DatabaseError, DeliveryRow, DeliveryState, NewAttempt,
+    NewJob, ReportFileKind, delivery_job_key,
 };
 use dokuei_dataset::part10;
 use dokuei_dimse::{RequestorTimeouts, Target, send_objects};
@@ -82,7 +82,9 @@ impl Handler for ReportSigned {
     async fn run(&self, job: &JobRow, _: &JobContext) -> Outcome {
         match serde_json::from_str(&job.payload) {
             Ok(Event::ReportSigned { .. }) => {}
-            Ok(_) | Err(_) => return Outcome::Fail { reason: "the job does not say which report was signed".to_owned() },
+            Ok(_) | Err(_) => {
+                return Outcome::Fail { reason: "the job does not say which report was signed".to_owned() };
+            }
         }
         match self.0.enqueue_missing_deliveries().await {
             Ok(_) => Outcome::Done,
@@ -210,7 +212,13 @@ impl Reports {
             let (_, offset) = part10::parse_header(&bytes).map_err(|_| ReportError::Damaged { kind })?;
             let (sop_class, sop_instance) = file.object.clone().ok_or(ReportError::Damaged { kind })?;
             let transfer_syntax = [freeze::transfer_syntax()?];
-            objects.push(ReportObject { kind, sop_class, sop_instance, transfer_syntax, data_set: bytes.slice(offset..) });
+            objects.push(ReportObject {
+                kind,
+                sop_class,
+                sop_instance,
+                transfer_syntax,
+                data_set: bytes.slice(offset..),
+            });
         }
         Ok(objects)
     }
@@ -250,8 +258,11 @@ impl Reports {
         }
         let jitter = self.ambient.random::<1>()[0];
         let next = now.plus_millis(self.settings.delivery_backoff.delay_millis(number, jitter));
-        let state =
-            if something_arrived || delivery.state == DeliveryState::Sent { DeliveryState::Sent } else { DeliveryState::Queued };
+        let state = if something_arrived || delivery.state == DeliveryState::Sent {
+            DeliveryState::Sent
+        } else {
+            DeliveryState::Queued
+        };
         tx.delivery_again(delivery.id, state, next, &detail).await?;
         tx.commit().await?;
         Ok(Outcome::Retry { after_seconds: Some(next.seconds_since(now).max(1)), reason: detail })

@@ -116,14 +116,20 @@ impl Reports {
             return Ok(version);
         }
         let stored = tx.draft_find(case).await?.map(Draft::from).ok_or(ReportError::NotFound)?;
-        let same = (&stored.findings, &stored.impression, &stored.recommendation) == (&text.findings, &text.impression, &text.recommendation);
-        if same && stored.author == *reader { Ok(stored.version) } else { Err(ReportError::Conflict { stored: Box::new(stored) }) }
+        let same = (&stored.findings, &stored.impression, &stored.recommendation)
+            == (&text.findings, &text.impression, &text.recommendation);
+        if same && stored.author == *reader {
+            Ok(stored.version)
+        } else {
+            Err(ReportError::Conflict { stored: Box::new(stored) })
+        }
     }
 }
 
 /// Length, and no control character but those of lines and tabs: what cannot be printed or sent must not be found out when it is signed.
 pub(crate) fn check_texts(texts: ReportTexts<'_>, limit: usize) -> Result<(), ReportError> {
-    let fields = [("findings", texts.findings), ("impression", texts.impression), ("recommendation", texts.recommendation)];
+    let fields =
+        [("findings", texts.findings), ("impression", texts.impression), ("recommendation", texts.recommendation)];
     for (field, text) in fields {
         if text.len() > limit {
             return Err(ReportError::TooLong { field, limit });

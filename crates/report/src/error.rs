@@ -38,7 +38,9 @@ pub enum ReportError {
     NotFound,
     #[error("the facility has withdrawn the study")]
     Withdrawn,
-    #[error("the case is not yours any more: the claim has expired or was given back; claim it again, the draft is kept")]
+    #[error(
+        "the case is not yours any more: the claim has expired or was given back; claim it again, the draft is kept"
+    )]
     ClaimLost,
     /// Another editor saved over the version this one began with.
     #[error("the draft was changed elsewhere meanwhile (version {})", stored.version)]
@@ -114,11 +116,18 @@ impl ReportError {
             | Self::InvisibleCharacter { .. } => ReportErrorKind::Invalid,
             Self::CannotUnlock(SignInError::Database(_)) => ReportErrorKind::Unavailable,
             Self::CannotUnlock(SignInError::Crypto(_)) => ReportErrorKind::Internal,
-            Self::WrongCredentials | Self::ReplayedCode | Self::TooManyAttempts { .. } | Self::CannotUnlock(_) => ReportErrorKind::Credentials,
-            Self::PrintTimedOut | Self::OutcomeUnknown(_) | Self::Store(_) | Self::Database(_) => ReportErrorKind::Unavailable,
-            Self::Print(_) | Self::Object(_) | Self::Signature(_) | Self::Manifest(_) | Self::Damaged { .. } | Self::Internal(_) => {
-                ReportErrorKind::Internal
-            },
+            Self::WrongCredentials | Self::ReplayedCode | Self::TooManyAttempts { .. } | Self::CannotUnlock(_) => {
+                ReportErrorKind::Credentials
+            }
+            Self::PrintTimedOut | Self::OutcomeUnknown(_) | Self::Store(_) | Self::Database(_) => {
+                ReportErrorKind::Unavailable
+            }
+            Self::Print(_)
+            | Self::Object(_)
+            | Self::Signature(_)
+            | Self::Manifest(_)
+            | Self::Damaged { .. }
+            | Self::Internal(_) => ReportErrorKind::Internal,
         }
     }
 

@@ -1,8 +1,8 @@
 //! What is known of a case at the moment of signing: everything that is frozen, read in one go.
 
 use dokuei_database::{
-    CaseHead, DraftRow, FacilityRow, InstanceRow, PatientRow, ReadTx, ReaderRow, ReadingRequestRow, ReportVersionRow, SeriesRow, StudyRow,
-    StudyState,
+    CaseHead, DraftRow, FacilityRow, InstanceRow, PatientRow, ReadTx, ReaderRow, ReadingRequestRow, ReportVersionRow,
+    SeriesRow, StudyRow, StudyState,
 };
 use dokuei_domain::{AccountId, CaseId, StudyPk};
 
@@ -55,7 +55,12 @@ impl StudyFingerprint {
 
 impl CaseFacts {
     /// Reads everything. The claim is checked first, so that nobody without one learns more.
-    pub(crate) async fn load(read: &mut ReadTx, case: CaseId, author: &AccountId, transaction_uid: &str) -> Result<Self, ReportError> {
+    pub(crate) async fn load(
+        read: &mut ReadTx,
+        case: CaseId,
+        author: &AccountId,
+        transaction_uid: &str,
+    ) -> Result<Self, ReportError> {
         let head = read.case_head(case).await?.ok_or(ReportError::NotFound)?;
         let workitem = read.workitem_held(case, author, transaction_uid).await?.ok_or(ReportError::ClaimLost)?;
         if head.withdrawn_at.is_some() {
@@ -100,7 +105,8 @@ impl CaseFacts {
         let rows = || self.studies.iter().map(|study| &study.row);
         let received = rows().map(|row| row.instance_count).sum();
         if rows().any(short) {
-            let expected = rows().map(|row| row.expected_instances.unwrap_or(row.instance_count).max(row.instance_count)).sum();
+            let expected =
+                rows().map(|row| row.expected_instances.unwrap_or(row.instance_count).max(row.instance_count)).sum();
             return Some((received, Some(expected)));
         }
         rows().any(|row| row.state == StudyState::Receiving).then_some((received, None))
@@ -110,7 +116,8 @@ impl CaseFacts {
 async fn series_of(read: &mut ReadTx, study: StudyPk) -> Result<Vec<(SeriesRow, Vec<InstanceRow>)>, ReportError> {
     let mut series: Vec<(SeriesRow, Vec<InstanceRow>)> =
         read.series_of_study(study).await?.into_iter().map(|series| (series, Vec::new())).collect();
-    let position: std::collections::HashMap<_, _> = series.iter().enumerate().map(|(index, (row, _))| (row.pk, index)).collect();
+    let position: std::collections::HashMap<_, _> =
+        series.iter().enumerate().map(|(index, (row, _))| (row.pk, index)).collect();
     for instance in read.instances_of_study(study).await? {
         if let Some((_, instances)) = position.get(&instance.series).and_then(|index| series.get_mut(*index)) {
             instances.push(instance);

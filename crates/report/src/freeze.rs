@@ -6,12 +6,16 @@ use bytes::Bytes;
 use dokuei_database::ReportFileKind;
 use dokuei_dataset::{
     objects::{
-        self, BASIC_TEXT_SR_STORAGE, ENCAPSULATED_PDF_STORAGE, EncapsulatedPdfDocument, EquipmentModule, InstanceReference, ReportAuthor,
-        ReportDocument, ReportLanguage, ReportSection, SectionHeading, SeriesEvidence, SeriesModule, StudyEvidence, StudyModule,
+        self, BASIC_TEXT_SR_STORAGE, ENCAPSULATED_PDF_STORAGE, EncapsulatedPdfDocument, EquipmentModule,
+        InstanceReference, ReportAuthor, ReportDocument, ReportLanguage, ReportSection, SectionHeading, SeriesEvidence,
+        SeriesModule, StudyEvidence, StudyModule,
     },
     part10::{self, FileMeta, Receipt},
 };
-use dokuei_domain::{Ambient, ReportVersionId, SeriesUid, SopClassUid, SopInstanceUid, StudyUid, Timestamp, TransferSyntaxUid, facts::PatientFacts};
+use dokuei_domain::{
+    Ambient, ReportVersionId, SeriesUid, SopClassUid, SopInstanceUid, StudyUid, Timestamp, TransferSyntaxUid,
+    facts::PatientFacts,
+};
 use dokuei_report_pdf::{ReportPage, ReportPdfError};
 use tokio::sync::Semaphore;
 
@@ -53,13 +57,22 @@ pub(crate) struct Predecessor {
 
 impl Identity {
     /// A new version with UIDs of its own, signed now.
-    pub(crate) fn new(ambient: &Ambient, facts: &CaseFacts, predecessor: Option<Predecessor>, settings: &ReportSettings) -> Self {
+    pub(crate) fn new(
+        ambient: &Ambient,
+        facts: &CaseFacts,
+        predecessor: Option<Predecessor>,
+        settings: &ReportSettings,
+    ) -> Self {
         let organisation = facts.author.organisation.trim();
         Self {
             version: ReportVersionId(ambient.new_uuid()),
             number: facts.last.as_ref().map_or(1, |last| u32::try_from(last.number + 1).unwrap_or(u32::MAX)),
             signed_at: ambient.now(),
-            author_organisation: if organisation.is_empty() { settings.organisation.clone() } else { organisation.to_owned() },
+            author_organisation: if organisation.is_empty() {
+                settings.organisation.clone()
+            } else {
+                organisation.to_owned()
+            },
             predecessor,
             structured_report: SopInstanceUid::new(ambient.new_uid()),
             structured_report_series: SeriesUid::new(ambient.new_uid()),
@@ -90,7 +103,8 @@ pub(crate) async fn freeze(
     settings: &Arc<ReportSettings>,
     printing: &Arc<Semaphore>,
 ) -> Result<Frozen, ReportError> {
-    let (facts, identity, settings_inside, printing) = (Arc::clone(facts), identity.clone(), Arc::clone(settings), Arc::clone(printing));
+    let (facts, identity, settings_inside, printing) =
+        (Arc::clone(facts), identity.clone(), Arc::clone(settings), Arc::clone(printing));
     let work = async move {
         // The place is held by the work, not by who waits for it: a page that hangs must not be joined by a second one.
         let place = printing.acquire_owned().await.map_err(|_| ReportError::PrintTimedOut)?;
@@ -125,7 +139,11 @@ fn freeze_now(facts: &CaseFacts, identity: &Identity, settings: &ReportSettings)
         },
         patient: patient_module(facts),
         study: study.clone(),
-        series: SeriesModule { series: identity.structured_report_series.clone(), number: 9001, description: title.to_owned() },
+        series: SeriesModule {
+            series: identity.structured_report_series.clone(),
+            number: 9001,
+            description: title.to_owned(),
+        },
         sop_instance: identity.structured_report.clone(),
         instance_number: identity.number,
         equipment: equipment.clone(),
@@ -142,14 +160,21 @@ fn freeze_now(facts: &CaseFacts, identity: &Identity, settings: &ReportSettings)
     let document = EncapsulatedPdfDocument {
         patient: report.patient.clone(),
         study,
-        series: SeriesModule { series: identity.pdf_series.clone(), number: 9002, description: format!("{title} (PDF)") },
+        series: SeriesModule {
+            series: identity.pdf_series.clone(),
+            number: 9002,
+            description: format!("{title} (PDF)"),
+        },
         sop_instance: identity.pdf.clone(),
         instance_number: identity.number,
         equipment,
         signed_at,
         title: title.to_owned(),
         pdf: pdf.clone(),
-        sources: vec![InstanceReference { sop_class: class(BASIC_TEXT_SR_STORAGE)?, sop_instance: identity.structured_report.clone() }],
+        sources: vec![InstanceReference {
+            sop_class: class(BASIC_TEXT_SR_STORAGE)?,
+            sop_instance: identity.structured_report.clone(),
+        }],
     };
     let files = Files { facts, identity, settings };
     Ok(Frozen {
@@ -176,7 +201,10 @@ fn print(mut page: ReportPage) -> Result<Vec<u8>, ReportError> {
     for _ in 0..1_000 {
         match dokuei_report_pdf::render(&page) {
             Ok(pdf) => return Ok(pdf),
-            Err(error @ (ReportPdfError::MissingGlyph { character, .. } | ReportPdfError::InvisibleCharacter { character, .. })) => {
+            Err(
+                error @ (ReportPdfError::MissingGlyph { character, .. }
+                | ReportPdfError::InvisibleCharacter { character, .. }),
+            ) => {
                 if !page::mark_unprintable(&mut page, character) {
                     return Err(error.into());
                 }
@@ -288,7 +316,10 @@ fn evidence(study: &StudyFacts) -> StudyEvidence {
         series: series.uid.clone(),
         instances: instances
             .iter()
-            .map(|instance| InstanceReference { sop_class: instance.sop_class.clone(), sop_instance: instance.sop_instance.clone() })
+            .map(|instance| InstanceReference {
+                sop_class: instance.sop_class.clone(),
+                sop_instance: instance.sop_instance.clone(),
+            })
             .collect(),
     });
     StudyEvidence { study: study.row.uid.clone(), series: series.collect() }
@@ -304,11 +335,15 @@ fn predecessor_reference(before: &Predecessor) -> StudyEvidence {
 
 /// The document inside an Encapsulated PDF that this module wrote: explicit VR little endian, all lengths defined. `None`: it is not one.
 pub(crate) fn embedded_document(data_set: &[u8]) -> Option<&[u8]> {
-    let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_le_bytes).and_then(|length| usize::try_from(length).ok());
+    let number =
+        |bytes: &[u8]| bytes.try_into().ok().map(u32::from_le_bytes).and_then(|length| usize::try_from(length).ok());
     let (mut rest, mut document) = (data_set, None);
     while !rest.is_empty() {
         let (tag, vr) = (rest.get(0..4)?, rest.get(4..6)?);
-        let long = matches!(vr, b"OB" | b"OW" | b"OF" | b"OD" | b"OL" | b"OV" | b"SQ" | b"UT" | b"UC" | b"UR" | b"UN" | b"SV" | b"UV");
+        let long = matches!(
+            vr,
+            b"OB" | b"OW" | b"OF" | b"OD" | b"OL" | b"OV" | b"SQ" | b"UT" | b"UC" | b"UR" | b"UN" | b"SV" | b"UV"
+        );
         let (header, length) = if long {
             (12, number(rest.get(8..12)?)?)
         } else {

@@ -12,12 +12,24 @@ use crate::signature::{ReportSigner, SigningFailed};
 #[async_trait]
 pub trait KeyHolder: Send + Sync {
     /// `address` is where the request came from, for the audit trail and the rate limit.
-    async fn unlock(&self, account: &AccountId, password: &str, code: &str, address: &str) -> Result<Arc<dyn ReportSigner>, SignInError>;
+    async fn unlock(
+        &self,
+        account: &AccountId,
+        password: &str,
+        code: &str,
+        address: &str,
+    ) -> Result<Arc<dyn ReportSigner>, SignInError>;
 }
 
 #[async_trait]
 impl KeyHolder for Access {
-    async fn unlock(&self, account: &AccountId, password: &str, code: &str, address: &str) -> Result<Arc<dyn ReportSigner>, SignInError> {
+    async fn unlock(
+        &self,
+        account: &AccountId,
+        password: &str,
+        code: &str,
+        address: &str,
+    ) -> Result<Arc<dyn ReportSigner>, SignInError> {
         let key = self.unlock_signing_key(account, password, code, address).await?;
         Ok(Arc::new(key))
     }

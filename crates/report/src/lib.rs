@@ -34,8 +34,8 @@ use std::{
 };
 
 pub use dokuei_database::{
-    AttemptOutcome, AttemptRow, AttemptStart, DeliveryRow, DeliverySelection, DeliveryState, DeliveryTargetRow, ReportFileKind, ReportFileRow,
-    ReportOpeningRow, ReportVersionRow,
+    AttemptOutcome, AttemptRow, AttemptStart, DeliveryRow, DeliverySelection, DeliveryState, DeliveryTargetRow,
+    ReportFileKind, ReportFileRow, ReportOpeningRow, ReportVersionRow,
 };
 pub use drafts::{Draft, DraftText};
 pub use error::{ReportError, ReportErrorKind};
@@ -73,7 +73,13 @@ pub struct Reports {
 
 impl Reports {
     /// With readers' keys kept by `access`.
-    pub fn new(database: Database, store: ImageStore, ambient: Ambient, access: Arc<Access>, settings: ReportSettings) -> Arc<Self> {
+    pub fn new(
+        database: Database,
+        store: ImageStore,
+        ambient: Ambient,
+        access: Arc<Access>,
+        settings: ReportSettings,
+    ) -> Arc<Self> {
         let authority_der = access.authority_der().to_vec();
         Self::with_keys(database, store, ambient, access, authority_der, settings)
     }
@@ -111,7 +117,9 @@ impl Reports {
 
     /// Writes down that somebody was refused something, or that it failed. A failure to do so is logged: the refusal stands anyhow.
     async fn audit_refusal(&self, actor: &Actor, action: &'static str, subject: impl ToString, error: &ReportError) {
-        let mut event = AuditEvent::new(self.ambient.now(), actor, action, error.audit_outcome()).subject(subject).detail(error.to_string());
+        let mut event = AuditEvent::new(self.ambient.now(), actor, action, error.audit_outcome())
+            .subject(subject)
+            .detail(error.to_string());
         if let ReportError::Denied(denied) = error {
             event.facility = denied.facility.clone().or(event.facility);
         }

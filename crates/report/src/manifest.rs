@@ -8,7 +8,8 @@
 //! format ever written stays readable and has a sample in `testdata/`.
 
 use dokuei_domain::{
-    AccountId, CaseId, FacilityId, PersonName, Priority, ReportVersionId, SeriesUid, SopClassUid, SopInstanceUid, StudyUid, Timestamp,
+    AccountId, CaseId, FacilityId, PersonName, Priority, ReportVersionId, SeriesUid, SopClassUid, SopInstanceUid,
+    StudyUid, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -284,7 +285,9 @@ mod tests {
         let more = text.replacen("\"number\":2", "\"number\":2,\"note\":\"x\"", 1);
         assert!(matches!(Manifest::parse(more.as_bytes()), Err(ManifestError::Json(_))));
         let later = text.replacen("manifest/1", "manifest/9", 1);
-        assert!(matches!(Manifest::parse(later.as_bytes()), Err(ManifestError::Format(format)) if format.ends_with("/9")));
+        assert!(
+            matches!(Manifest::parse(later.as_bytes()), Err(ManifestError::Format(format)) if format.ends_with("/9"))
+        );
         assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Json(_))));
     }
 }

@@ -47,10 +47,16 @@ pub(crate) fn mark_unprintable(page: &mut ReportPage, character: char) -> bool {
     found
 }
 
-pub(crate) fn report_page(facts: &CaseFacts, identity: &Identity, signed_at: &Zoned, settings: &ReportSettings) -> ReportPage {
+pub(crate) fn report_page(
+    facts: &CaseFacts,
+    identity: &Identity,
+    signed_at: &Zoned,
+    settings: &ReportSettings,
+) -> ReportPage {
     let words = Words(settings.language);
     let first = facts.studies.first().map(|study| &study.row);
-    let joined = |of: &dyn Fn(&dokuei_database::StudyRow) -> String| distinct(facts.studies.iter().map(|study| of(&study.row)));
+    let joined =
+        |of: &dyn Fn(&dokuei_database::StudyRow) -> String| distinct(facts.studies.iter().map(|study| of(&study.row)));
     let patient = &facts.patient;
     let name = Some(patient.name.display()).filter(|name| !name.is_empty());
     let requesting_physician = match &facts.request {
@@ -77,7 +83,11 @@ pub(crate) fn report_page(facts: &CaseFacts, identity: &Identity, signed_at: &Zo
         requesting_physician,
         clinical_question: facts.request.as_ref().map(|request| request.clinical_question.clone()).unwrap_or_default(),
         findings: facts.draft.findings.clone(),
-        impression: if facts.draft.impression.trim().is_empty() { words.none_written().to_owned() } else { facts.draft.impression.clone() },
+        impression: if facts.draft.impression.trim().is_empty() {
+            words.none_written().to_owned()
+        } else {
+            facts.draft.impression.clone()
+        },
         recommendation: facts.draft.recommendation.clone(),
         predecessor_note: facts.last.as_ref().map(|last| {
             let before = last.signed_at.to_jiff().to_zoned(settings.time_zone.clone());
@@ -233,7 +243,9 @@ mod tests {
 
     #[test]
     fn the_moment_of_signature_says_its_zone() {
-        let at = jiff::Timestamp::from_microsecond(1_795_305_600_123_456).unwrap().to_zoned(TimeZone::get("Asia/Tokyo").unwrap());
+        let at = jiff::Timestamp::from_microsecond(1_795_305_600_123_456)
+            .unwrap()
+            .to_zoned(TimeZone::get("Asia/Tokyo").unwrap());
         assert_eq!(Words(Language::Ja).moment(&at), "2026年11月22日 09:00:00（UTC+09:00）");
         assert_eq!(Words(Language::En).moment(&at), "2026-11-22 09:00:00 (UTC+09:00)");
     }

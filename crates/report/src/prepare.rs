@@ -12,8 +12,8 @@ use crate::{
     facts::{CaseFacts, StudyFacts},
     freeze::{Frozen, Identity},
     manifest::{
-        self, AuthorFacts, CaseFacts as ManifestCase, Content, Evidence, FacilityFacts, Hash, InstanceEvidence, Manifest, PatientIdentityFacts,
-        SeriesEvidence, SignedAt, StudyEvidence,
+        self, AuthorFacts, CaseFacts as ManifestCase, Content, Evidence, FacilityFacts, Hash, InstanceEvidence,
+        Manifest, PatientIdentityFacts, SeriesEvidence, SignedAt, StudyEvidence,
     },
     signature::{self, ReportSigner, sha256},
 };
@@ -32,7 +32,13 @@ pub(crate) struct Prepared {
 
 impl Reports {
     /// Writes the manifest and signs it.
-    pub(crate) fn prepare(&self, facts: Arc<CaseFacts>, identity: Identity, frozen: Frozen, signer: &dyn ReportSigner) -> Result<Prepared, ReportError> {
+    pub(crate) fn prepare(
+        &self,
+        facts: Arc<CaseFacts>,
+        identity: Identity,
+        frozen: Frozen,
+        signer: &dyn ReportSigner,
+    ) -> Result<Prepared, ReportError> {
         let incomplete = facts.missing().is_some();
         let manifest = self.manifest(&facts, &identity, &frozen, signer.serial(), incomplete).to_bytes()?;
         let signature = signature::sign_manifest(&manifest, signer, identity.signed_at)?;
@@ -48,7 +54,14 @@ impl Reports {
         })
     }
 
-    fn manifest(&self, facts: &CaseFacts, identity: &Identity, frozen: &Frozen, serial: &str, incomplete: bool) -> Manifest {
+    fn manifest(
+        &self,
+        facts: &CaseFacts,
+        identity: &Identity,
+        frozen: &Frozen,
+        serial: &str,
+        incomplete: bool,
+    ) -> Manifest {
         let (facility, patient, draft) = (&facts.facility, &facts.patient, &facts.draft);
         Manifest {
             format: manifest::FORMAT.to_owned(),
@@ -62,7 +75,11 @@ impl Reports {
                 due_at_us: facts.head.due_at,
                 workitem: facts.workitem.clone(),
             },
-            facility: FacilityFacts { id: facility.id.clone(), name: facility.name.clone(), issuer: facility.issuer.clone() },
+            facility: FacilityFacts {
+                id: facility.id.clone(),
+                name: facility.name.clone(),
+                issuer: facility.issuer.clone(),
+            },
             patient: PatientIdentityFacts {
                 issuer: patient.issuer.clone(),
                 id: patient.id.clone(),
@@ -138,7 +155,11 @@ impl Prepared {
             number: i64::from(self.identity.number),
             workitem_uid: &self.facts.workitem,
             author: &self.facts.author.account,
-            texts: ReportTexts { findings: &draft.findings, impression: &draft.impression, recommendation: &draft.recommendation },
+            texts: ReportTexts {
+                findings: &draft.findings,
+                impression: &draft.impression,
+                recommendation: &draft.recommendation,
+            },
             signed_at: self.identity.signed_at,
             manifest_sha256: self.manifest_sha256,
             certificate_serial: &self.serial,
@@ -174,7 +195,9 @@ impl Prepared {
 
     pub(crate) fn audit_detail(&self, case: CaseId, targets: usize) -> String {
         let incomplete = match (self.incomplete, self.facts.missing()) {
-            (true, Some((received, Some(expected)))) => format!(", confirmed although incomplete ({received} of {expected} images)"),
+            (true, Some((received, Some(expected)))) => {
+                format!(", confirmed although incomplete ({received} of {expected} images)")
+            }
             (true, _) => ", confirmed although images may be missing".to_owned(),
             (false, _) => String::new(),
         };

@@ -2,8 +2,8 @@
 
 use dokuei_access::{Action, Resource, can};
 use dokuei_database::{
-    AttemptRow, AuditEvent, AuditOutcome, DeliveryRow, DeliverySelection, ReadTx, ReportFileKind, ReportFileRow, ReportOpeningRow,
-    ReportVersionRow,
+    AttemptRow, AuditEvent, AuditOutcome, DeliveryRow, DeliverySelection, ReadTx, ReportFileKind, ReportFileRow,
+    ReportOpeningRow, ReportVersionRow,
 };
 use dokuei_dataset::part10;
 use dokuei_domain::{Actor, CaseId, ReportVersionId, Role};
@@ -42,7 +42,10 @@ pub struct ReportDownload {
 
 impl std::fmt::Debug for ReportDownload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReportDownload").field("file_name", &self.file_name).field("size_bytes", &self.bytes.len()).finish()
+        f.debug_struct("ReportDownload")
+            .field("file_name", &self.file_name)
+            .field("size_bytes", &self.bytes.len())
+            .finish()
     }
 }
 
@@ -68,8 +71,12 @@ impl Reports {
         let result = async {
             let mut read = self.database.read().await?;
             let row = visible_version(&mut read, actor, version).await?;
-            let selection =
-                DeliverySelection { facility: actor.facility().cloned(), version: Some(version), limit: MOST_DELIVERIES, ..Default::default() };
+            let selection = DeliverySelection {
+                facility: actor.facility().cloned(),
+                version: Some(version),
+                limit: MOST_DELIVERIES,
+                ..Default::default()
+            };
             let deliveries = read.delivery_list(&selection).await?;
             Ok(ReportVersionDetail {
                 files: read.report_files(version).await?,
@@ -86,7 +93,12 @@ impl Reports {
     }
 
     /// A frozen file, byte for byte. When a facility's user asks, the opening is written down.
-    pub async fn file(&self, actor: &Actor, version: ReportVersionId, kind: ReportFileKind) -> Result<ReportDownload, ReportError> {
+    pub async fn file(
+        &self,
+        actor: &Actor,
+        version: ReportVersionId,
+        kind: ReportFileKind,
+    ) -> Result<ReportDownload, ReportError> {
         let result = self.try_file(actor, version, kind, kind.as_str()).await.map(|bytes| ReportDownload {
             bytes,
             media_type: match kind {
@@ -109,7 +121,11 @@ impl Reports {
             let bytes = self.try_file(actor, version, kind, "pdf").await?;
             let (_, offset) = part10::parse_header(&bytes).map_err(|_| ReportError::Damaged { kind })?;
             let document = bytes.get(offset..).and_then(embedded_document).ok_or(ReportError::Damaged { kind })?;
-            Ok(ReportDownload { bytes: document.to_vec(), media_type: "application/pdf", file_name: format!("report-{version}.pdf") })
+            Ok(ReportDownload {
+                bytes: document.to_vec(),
+                media_type: "application/pdf",
+                file_name: format!("report-{version}.pdf"),
+            })
         };
         let result = result.await;
         if let Err(error) = &result {
@@ -118,7 +134,13 @@ impl Reports {
         result
     }
 
-    async fn try_file(&self, actor: &Actor, version: ReportVersionId, kind: ReportFileKind, opened_as: &str) -> Result<Vec<u8>, ReportError> {
+    async fn try_file(
+        &self,
+        actor: &Actor,
+        version: ReportVersionId,
+        kind: ReportFileKind,
+        opened_as: &str,
+    ) -> Result<Vec<u8>, ReportError> {
         let mut read = self.database.read().await?;
         let row = visible_version(&mut read, actor, version).await?;
         let files = read.report_files(version).await?;
@@ -167,7 +189,11 @@ impl Reports {
     }
 }
 
-async fn visible_version(read: &mut ReadTx, actor: &Actor, version: ReportVersionId) -> Result<ReportVersionRow, ReportError> {
+async fn visible_version(
+    read: &mut ReadTx,
+    actor: &Actor,
+    version: ReportVersionId,
+) -> Result<ReportVersionRow, ReportError> {
     let row = read.report_version_find(version, actor.facility()).await?.ok_or(ReportError::NotFound)?;
     may_view(read, actor, row.case, &row.facility, row.withdrawn_at.is_some()).await?;
     Ok(row)

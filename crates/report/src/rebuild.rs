@@ -9,7 +9,8 @@
 use std::collections::BTreeMap;
 
 use dokuei_database::{
-    AccountRow, AuditEvent, AuditOutcome, NewReportVersion, ReportFileKind, ReportFileRow, ReportTexts, RestoredCase, RestoredWorkitem, WriteTx,
+    AccountRow, AuditEvent, AuditOutcome, NewReportVersion, ReportFileKind, ReportFileRow, ReportTexts, RestoredCase,
+    RestoredWorkitem, WriteTx,
 };
 use dokuei_domain::{
     Actor, CaseId, FacilityId, PatientPk, ReportVersionId, Role, Timestamp,
@@ -81,7 +82,9 @@ impl Reports {
             let Some(chosen) = chosen else { continue };
             match self.restore(&chosen, &mut summary).await {
                 Ok(()) => {}
-                Err(Restoring::Refused(reason)) => summary.not_restored.push(format!("{}: {reason}", chosen.manifest.report_version)),
+                Err(Restoring::Refused(reason)) => {
+                    summary.not_restored.push(format!("{}: {reason}", chosen.manifest.report_version))
+                }
                 Err(Restoring::Failed(error)) => return Err(error),
             }
         }
@@ -166,7 +169,9 @@ impl Reports {
         let mut elsewhere = Vec::new();
         for study in &manifest.evidence.studies {
             match tx.report_study_attach(manifest.case.id, &manifest.facility.id, &study.study).await? {
-                Some(case) if case != manifest.case.id => elsewhere.push(format!("{}: filed under case {case}", study.study)),
+                Some(case) if case != manifest.case.id => {
+                    elsewhere.push(format!("{}: filed under case {case}", study.study))
+                }
                 _ => {}
             }
         }

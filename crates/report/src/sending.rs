@@ -37,7 +37,10 @@ impl OutgoingObject for &ReportObject {
     }
 
     async fn open(&self, _: &TransferSyntaxUid) -> std::io::Result<DataSetSource> {
-        Ok(DataSetSource { length: Some(self.data_set.len() as u64), reader: Box::new(Cursor::new(self.data_set.clone())) })
+        Ok(DataSetSource {
+            length: Some(self.data_set.len() as u64),
+            reader: Box::new(Cursor::new(self.data_set.clone())),
+        })
     }
 }
 
@@ -66,7 +69,8 @@ pub(crate) fn judge(objects: &[ReportObject], report: &SendReport) -> Verdict {
         Some(SendOutcome::Failed(error)) => outcome_of(error),
         Some(SendOutcome::NotSent) | None => report.error.as_ref().map_or(AttemptOutcome::Interrupted, outcome_of),
     };
-    let something_arrived = pairs().any(|(_, outcome)| outcome.is_accepted() || matches!(outcome, SendOutcome::Failed(_)));
+    let something_arrived =
+        pairs().any(|(_, outcome)| outcome.is_accepted() || matches!(outcome, SendOutcome::Failed(_)));
     Verdict { outcome, detail: bounded(&lines.join("; ")), something_arrived }
 }
 
@@ -79,19 +83,29 @@ fn line(object: &ReportObject, outcome: &SendOutcome) -> String {
     };
     let uid = &object.sop_instance;
     match outcome {
-        SendOutcome::Answered(status) if status.is_accepted() => format!("{what} {uid}: accepted ({:04X}, {})", status.0, status.meaning()),
+        SendOutcome::Answered(status) if status.is_accepted() => {
+            format!("{what} {uid}: accepted ({:04X}, {})", status.0, status.meaning())
+        }
         SendOutcome::Answered(status) => format!("{what} {uid}: refused ({:04X}, {})", status.0, status.meaning()),
-        SendOutcome::NotNegotiated => format!("{what} {uid}: not sent, the recipient does not take this kind of object"),
-        SendOutcome::Failed(error) => format!("{what} {uid}: failed on the way, whether it arrived is unknown ({})", with_causes(error)),
+        SendOutcome::NotNegotiated => {
+            format!("{what} {uid}: not sent, the recipient does not take this kind of object")
+        }
+        SendOutcome::Failed(error) => {
+            format!("{what} {uid}: failed on the way, whether it arrived is unknown ({})", with_causes(error))
+        }
         SendOutcome::NotSent => format!("{what} {uid}: not sent"),
     }
 }
 
 fn outcome_of(error: &AssociationError) -> AttemptOutcome {
     match error {
-        AssociationError::Connect { source, .. } if source.kind() == std::io::ErrorKind::TimedOut => AttemptOutcome::TimedOut,
+        AssociationError::Connect { source, .. } if source.kind() == std::io::ErrorKind::TimedOut => {
+            AttemptOutcome::TimedOut
+        }
         AssociationError::Connect { .. } => AttemptOutcome::Unreachable,
-        AssociationError::Rejected(_) | AssociationError::NoContextAccepted | AssociationError::NotAccepted(_) => AttemptOutcome::Refused,
+        AssociationError::Rejected(_) | AssociationError::NoContextAccepted | AssociationError::NotAccepted(_) => {
+            AttemptOutcome::Refused
+        }
         AssociationError::Timeout(_) => AttemptOutcome::TimedOut,
         AssociationError::Aborted(_)
         | AssociationError::Closed
@@ -136,7 +150,8 @@ mod tests {
     #[test]
     fn every_end_has_its_word_and_only_two_acceptances_are_one() {
         use AttemptOutcome::{Aborted, Accepted, Interrupted, Refused, TimedOut, Unreachable};
-        let refused = |kind: std::io::ErrorKind| AssociationError::Connect { address: "h:1".into(), source: kind.into() };
+        let refused =
+            |kind: std::io::ErrorKind| AssociationError::Connect { address: "h:1".into(), source: kind.into() };
         let table = [
             (vec![SUCCESS, SUCCESS], None, Accepted, true),
             (vec![SUCCESS, SendOutcome::Answered(Status(0xB007))], None, Accepted, true),
@@ -145,22 +160,40 @@ mod tests {
             (vec![SendOutcome::Answered(Status(0xC000)), SendOutcome::NotNegotiated], None, Refused, false),
             (vec![SUCCESS, SendOutcome::Failed(AssociationError::Closed)], None, Aborted, true),
             (vec![SendOutcome::Failed(AssociationError::Closed), SUCCESS], None, Aborted, true),
-            (vec![SendOutcome::NotSent, SendOutcome::NotSent], Some(refused(std::io::ErrorKind::ConnectionRefused)), Unreachable, false),
-            (vec![SendOutcome::NotSent, SendOutcome::NotSent], Some(refused(std::io::ErrorKind::TimedOut)), TimedOut, false),
+            (
+                vec![SendOutcome::NotSent, SendOutcome::NotSent],
+                Some(refused(std::io::ErrorKind::ConnectionRefused)),
+                Unreachable,
+                false,
+            ),
+            (
+                vec![SendOutcome::NotSent, SendOutcome::NotSent],
+                Some(refused(std::io::ErrorKind::TimedOut)),
+                TimedOut,
+                false,
+            ),
             (vec![SUCCESS, SendOutcome::NotSent], None, Interrupted, true),
             (vec![SUCCESS], None, Interrupted, true),
         ];
         for (outcomes, error, outcome, something_arrived) in table {
             let text = format!("{outcomes:?} {error:?}");
             let verdict = verdict(outcomes, error);
-            assert_eq!((verdict.outcome, verdict.something_arrived), (outcome, something_arrived), "{text}: {verdict:?}");
+            assert_eq!(
+                (verdict.outcome, verdict.something_arrived),
+                (outcome, something_arrived),
+                "{text}: {verdict:?}"
+            );
         }
     }
 
     #[test]
     fn the_detail_says_for_each_object_what_became_of_it() {
         let verdict = verdict(vec![SUCCESS, SendOutcome::Answered(Status(0xA700))], None);
-        assert!(verdict.detail.starts_with("SR 2.25.1: accepted (0000, success); PDF 2.25.2: refused (A700, "), "{}", verdict.detail);
+        assert!(
+            verdict.detail.starts_with("SR 2.25.1: accepted (0000, success); PDF 2.25.2: refused (A700, "),
+            "{}",
+            verdict.detail
+        );
         assert_eq!(bounded(&"長".repeat(9_000)).chars().count(), LONGEST_DETAIL + 1);
     }
 }

@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use dokuei_access::{Action, Resource, can};
 use dokuei_database::{
-    AuditEvent, AuditOutcome, DatabaseError, NewJob, ReportFileKind, ReportFileRow, ReportTexts, ReportVersionRow, StudyState, WriteTx,
+    AuditEvent, AuditOutcome, DatabaseError, NewJob, ReportFileKind, ReportFileRow, ReportTexts, ReportVersionRow,
+    StudyState, WriteTx,
 };
-use dokuei_domain::{AccountId, Actor, CaseId, DeliveryId, JobId, ReportVersionId, Role, SopInstanceUid, Timestamp, event::Event};
+use dokuei_domain::{
+    AccountId, Actor, CaseId, DeliveryId, JobId, ReportVersionId, Role, SopInstanceUid, Timestamp, event::Event,
+};
 use dokuei_image_store::{BlobKey, ReportFile};
 
 use crate::{
@@ -47,7 +50,10 @@ pub struct SignRequest {
 
 impl std::fmt::Debug for SignRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SignRequest").field("case", &self.case).field("confirm_incomplete", &self.confirm_incomplete).finish_non_exhaustive()
+        f.debug_struct("SignRequest")
+            .field("case", &self.case)
+            .field("confirm_incomplete", &self.confirm_incomplete)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,7 +117,9 @@ impl Reports {
             let prepared = self.prepare(facts, identity, frozen, &*signer)?;
             match self.store(actor, request, reader, &prepared).await? {
                 Stored::Committed => return Ok(prepared.signed()),
-                Stored::Changed => tracing::info!(case.id = %request.case, "images arrived while the report was being signed; freezing anew"),
+                Stored::Changed => {
+                    tracing::info!(case.id = %request.case, "images arrived while the report was being signed; freezing anew")
+                }
             }
         }
         Err(ReportError::ImagesKeptArriving)
@@ -128,22 +136,38 @@ impl Reports {
         Err(ReportError::CannotUnlock(dokuei_access::SignInError::NoCertificate))
     }
 
-    async fn signed_under(&self, request: &SignRequest, reader: &AccountId) -> Result<Option<SignedVersion>, ReportError> {
+    async fn signed_under(
+        &self,
+        request: &SignRequest,
+        reader: &AccountId,
+    ) -> Result<Option<SignedVersion>, ReportError> {
         let mut read = self.database.read().await?;
-        let Some(version) = read.report_version_signed_under(request.case, reader, &request.transaction_uid).await? else { return Ok(None) };
+        let Some(version) = read.report_version_signed_under(request.case, reader, &request.transaction_uid).await?
+        else {
+            return Ok(None);
+        };
         let files = read.report_files(version.id).await?;
         signed_version(&version, &files).map(Some)
     }
 
-    async fn load_checked(&self, actor: &Actor, request: &SignRequest, reader: &AccountId) -> Result<CaseFacts, ReportError> {
-        let facts = CaseFacts::load(&mut self.database.read().await?, request.case, reader, &request.transaction_uid).await?;
+    async fn load_checked(
+        &self,
+        actor: &Actor,
+        request: &SignRequest,
+        reader: &AccountId,
+    ) -> Result<CaseFacts, ReportError> {
+        let facts =
+            CaseFacts::load(&mut self.database.read().await?, request.case, reader, &request.transaction_uid).await?;
         can(actor, Action::SignReport, Resource::Case { facility: &facts.head.facility, claimed_by: Some(reader) })?;
         if request.draft_version.is_some_and(|version| version != facts.draft.version) {
             return Err(ReportError::Conflict { stored: Box::new(Draft::from(facts.draft)) });
         }
         let draft = &facts.draft;
-        let texts =
-            ReportTexts { findings: &draft.findings, impression: &draft.impression, recommendation: &draft.recommendation };
+        let texts = ReportTexts {
+            findings: &draft.findings,
+            impression: &draft.impression,
+            recommendation: &draft.recommendation,
+        };
         check_texts(texts, self.settings.max_text_bytes)?;
         if draft.findings.trim().is_empty() && draft.impression.trim().is_empty() {
             return Err(ReportError::Empty);
@@ -152,7 +176,9 @@ impl Reports {
             return Err(ReportError::NoImages);
         }
         match facts.missing() {
-            Some((received, expected)) if !request.confirm_incomplete => Err(ReportError::IncompleteNotConfirmed { received, expected }),
+            Some((received, expected)) if !request.confirm_incomplete => {
+                Err(ReportError::IncompleteNotConfirmed { received, expected })
+            }
             _ => Ok(facts),
         }
     }
@@ -179,7 +205,13 @@ impl Reports {
     }
 
     /// Makes the blobs durable and the version visible. When it certainly is not, its blobs are removed.
-    async fn store(&self, actor: &Actor, request: &SignRequest, reader: &AccountId, prepared: &Prepared) -> Result<Stored, ReportError> {
+    async fn store(
+        &self,
+        actor: &Actor,
+        request: &SignRequest,
+        reader: &AccountId,
+        prepared: &Prepared,
+    ) -> Result<Stored, ReportError> {
         if let Err(error) = self.put_blobs(prepared).await {
             self.remove_blobs(prepared).await;
             return Err(error);
@@ -240,7 +272,10 @@ impl Reports {
         }
         for (kind, _) in prepared.blobs() {
             if let Err(error) = self.store.delete(&prepared.key(kind)).await {
-                tracing::warn!(error = with_causes(&error), "a file of a report that was not signed stays in the store");
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "a file of a report that was not signed stays in the store"
+                );
             }
         }
     }

@@ -21,7 +21,9 @@ use const_oid::{
     ObjectIdentifier,
     db::{
         rfc4519,
-        rfc5911::{ID_AA_SIGNING_CERTIFICATE_V_2, ID_CONTENT_TYPE, ID_DATA, ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME},
+        rfc5911::{
+            ID_AA_SIGNING_CERTIFICATE_V_2, ID_CONTENT_TYPE, ID_DATA, ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME,
+        },
         rfc5912::{ID_SHA_256, RSA_ENCRYPTION, SHA_256_WITH_RSA_ENCRYPTION},
     },
 };
@@ -133,7 +135,11 @@ struct SigningCertificateV2 {
 ///
 /// # Errors
 /// When the key fails, or the certificates are not what they should be. The result was verified before it is returned.
-pub fn sign_manifest(manifest: &[u8], signer: &dyn ReportSigner, signed_at: Timestamp) -> Result<Vec<u8>, SignatureError> {
+pub fn sign_manifest(
+    manifest: &[u8],
+    signer: &dyn ReportSigner,
+    signed_at: Timestamp,
+) -> Result<Vec<u8>, SignatureError> {
     let certificate = parse_certificate("the signer's certificate", signer.certificate_der())?;
     let authority = parse_certificate("the authority's certificate", signer.issuer_der())?;
     let identity = identity_of(&certificate);
@@ -190,7 +196,11 @@ pub fn verify(manifest: &[u8], signature_der: &[u8], authority_der: &[u8]) -> Re
     }
     check_binding(&attributes.binding, &certificate, &certificate_der, &info)?;
 
-    let signed_at = Timestamp(i64::try_from(attributes.signing_time.to_unix_duration().as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000_000));
+    let signed_at = Timestamp(
+        i64::try_from(attributes.signing_time.to_unix_duration().as_secs())
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000),
+    );
     check_chain(&certificate, &authority, attributes.signing_time)?;
     let subject = &certificate.tbs_certificate.subject;
     Ok(VerifiedSigner {
@@ -214,7 +224,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-fn signed_data(certificate: Certificate, authority: Certificate, info: SignerInfo) -> Result<ContentInfo, SignatureError> {
+fn signed_data(
+    certificate: Certificate,
+    authority: Certificate,
+    info: SignerInfo,
+) -> Result<ContentInfo, SignatureError> {
     let failed = encoding("the signature");
     let certificates = vec![CertificateChoices::Certificate(certificate), CertificateChoices::Certificate(authority)];
     let data = SignedData {
@@ -235,7 +249,9 @@ fn take_apart(signature_der: &[u8], authority: &Certificate) -> Result<(SignerIn
         return Err(SignatureError::Form("it is not SignedData"));
     }
     let data: SignedData = content.content.decode_as().map_err(encoding("the signature"))?;
-    let [info] = data.signer_infos.0.as_slice() else { return Err(SignatureError::Form("it has not exactly one signer")) };
+    let [info] = data.signer_infos.0.as_slice() else {
+        return Err(SignatureError::Form("it has not exactly one signer"));
+    };
     let choices = data.certificates.as_ref().map(|set| set.0.as_slice()).unwrap_or_default();
     let mut certificates = choices.iter().filter_map(|choice| match choice {
         CertificateChoices::Certificate(certificate) if certificate != authority => Some(certificate),
@@ -249,7 +265,10 @@ fn take_apart(signature_der: &[u8], authority: &Certificate) -> Result<(SignerIn
     }
     // Rebuilding it from what was understood proves that there was nothing more to understand.
     let rebuilt = signed_data(certificate.clone(), authority.clone(), info.clone())?;
-    if info.version != CmsVersion::V1 || info.unsigned_attrs.is_some() || rebuilt.to_der().map_err(encoding("the signature"))? != signature_der {
+    if info.version != CmsVersion::V1
+        || info.unsigned_attrs.is_some()
+        || rebuilt.to_der().map_err(encoding("the signature"))? != signature_der
+    {
         return Err(SignatureError::NotCanonical("the signature"));
     }
     Ok((info.clone(), certificate.clone()))
@@ -305,10 +324,18 @@ impl Attributes {
 }
 
 /// The signed attributes must name this certificate, by hash, issuer and serial number, and so must the signer's identifier (RFC 5035 5.4).
-fn check_binding(binding: &SigningCertificateV2, certificate: &Certificate, certificate_der: &[u8], info: &SignerInfo) -> Result<(), SignatureError> {
+fn check_binding(
+    binding: &SigningCertificateV2,
+    certificate: &Certificate,
+    certificate_der: &[u8],
+    info: &SignerInfo,
+) -> Result<(), SignatureError> {
     let identity = identity_of(certificate);
-    let expected =
-        EssCertIdV2 { hash_algorithm: None, cert_hash: octets(&sha256(certificate_der))?, issuer_serial: Some(issuer_serial(&identity)) };
+    let expected = EssCertIdV2 {
+        hash_algorithm: None,
+        cert_hash: octets(&sha256(certificate_der))?,
+        issuer_serial: Some(issuer_serial(&identity)),
+    };
     let named = binding.certs.as_slice() == [expected] && info.sid == SignerIdentifier::IssuerAndSerialNumber(identity);
     if named { Ok(()) } else { Err(SignatureError::CertificateBinding) }
 }
@@ -335,7 +362,9 @@ fn check_chain(certificate: &Certificate, authority: &Certificate, at: Time) -> 
     if !is_authority(authority)? || !usage(authority)?.is_some_and(|usage| usage.key_cert_sign()) {
         return Err(SignatureError::Usage("the authority"));
     }
-    if is_authority(certificate)? || !usage(certificate)?.is_some_and(|usage| usage.digital_signature() && usage.non_repudiation()) {
+    if is_authority(certificate)?
+        || !usage(certificate)?.is_some_and(|usage| usage.digital_signature() && usage.non_repudiation())
+    {
         return Err(SignatureError::Usage("the signer"));
     }
     let at = at.to_unix_duration();
@@ -371,7 +400,10 @@ fn identity_of(certificate: &Certificate) -> IssuerAndSerialNumber {
 }
 
 fn issuer_serial(identity: &IssuerAndSerialNumber) -> IssuerSerial {
-    IssuerSerial { issuer: vec![GeneralName::DirectoryName(identity.issuer.clone())], serial_number: identity.serial_number.clone() }
+    IssuerSerial {
+        issuer: vec![GeneralName::DirectoryName(identity.issuer.clone())],
+        serial_number: identity.serial_number.clone(),
+    }
 }
 
 /// UTCTime through 2049, GeneralizedTime after (RFC 5652 11.3).

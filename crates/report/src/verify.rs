@@ -86,18 +86,28 @@ pub(crate) fn check_files(files: &VersionFiles, authority_der: &[u8]) -> (Vec<Ch
         Ok(manifest) => manifest,
         Err(error) => return (vec![check("manifest", false, with_causes(&error))], None),
     };
-    checks.push(check("manifest", true, format!("{}, version {} of case {}", manifest.format, manifest.number, manifest.case.id)));
+    checks.push(check(
+        "manifest",
+        true,
+        format!("{}, version {} of case {}", manifest.format, manifest.number, manifest.case.id),
+    ));
     match files.get(ReportFileKind::Signature) {
         None => checks.push(check("signature", false, "the signature is missing")),
         Some(signature) => match signature::verify(manifest_bytes, signature, authority_der) {
             Err(error) => checks.push(check("signature", false, with_causes(&error))),
             Ok(signer) => {
-                checks.push(check("signature", true, format!("made by {} with certificate {}", signer.name, signer.serial)));
+                checks.push(check(
+                    "signature",
+                    true,
+                    format!("made by {} with certificate {}", signer.name, signer.serial),
+                ));
                 checks.push(check_signer(&signer, &manifest));
             }
         },
     }
-    for (kind, name) in [(ReportFileKind::StructuredReport, "structured_report"), (ReportFileKind::EncapsulatedPdf, "encapsulated_pdf")] {
+    for (kind, name) in
+        [(ReportFileKind::StructuredReport, "structured_report"), (ReportFileKind::EncapsulatedPdf, "encapsulated_pdf")]
+    {
         let (ok, detail) = match (manifest.file(kind), files.get(kind)) {
             (None, _) => (false, "the manifest does not name it".to_owned()),
             (_, None) => (false, "the file is missing".to_owned()),
@@ -125,10 +135,14 @@ fn check_signer(signer: &VerifiedSigner, manifest: &Manifest) -> Check {
 
 fn check_file(facts: &FileFacts, bytes: &[u8]) -> (bool, String) {
     if bytes.len() as u64 != facts.size_bytes || Hash(sha256(bytes)) != facts.sha256 {
-        return (false, format!("the file is not what was signed ({} bytes, {} expected)", bytes.len(), facts.size_bytes));
+        return (
+            false,
+            format!("the file is not what was signed ({} bytes, {} expected)", bytes.len(), facts.size_bytes),
+        );
     }
     let data_set = part10::parse_header(bytes).ok().and_then(|(meta, offset)| {
-        (meta.sop_instance.as_ref() == Some(&facts.sop_instance) && meta.sop_class.as_ref() == Some(&facts.sop_class)).then_some(offset)
+        (meta.sop_instance.as_ref() == Some(&facts.sop_instance) && meta.sop_class.as_ref() == Some(&facts.sop_class))
+            .then_some(offset)
     });
     match data_set.and_then(|offset| bytes.get(offset..)) {
         Some(data_set) if Hash(sha256(data_set)) == facts.dataset_sha256 => {
@@ -152,7 +166,10 @@ fn check_row(row: &ReportVersionRow, files: &[ReportFileRow], manifest: &Manifes
         ("author", row.author == manifest.author.account),
         ("text", texts == (content.findings.as_str(), content.impression.as_str(), content.recommendation.as_str())),
         ("time", row.signed_at == manifest.signed_at.us),
-        ("certificate", comparable_serial(&row.certificate_serial) == comparable_serial(&manifest.author.certificate_serial)),
+        (
+            "certificate",
+            comparable_serial(&row.certificate_serial) == comparable_serial(&manifest.author.certificate_serial),
+        ),
         ("number of images", row.instance_count == instances),
         ("files", manifest.files.iter().all(|facts| files.iter().any(|file| same_file(file, facts)))),
     ];
@@ -165,7 +182,10 @@ fn check_row(row: &ReportVersionRow, files: &[ReportFileRow], manifest: &Manifes
 fn same_file(row: &ReportFileRow, facts: &FileFacts) -> bool {
     row.kind == facts.kind
         && row.sha256 == facts.sha256.0
-        && row.object.as_ref().is_some_and(|(class, instance)| *class == facts.sop_class && *instance == facts.sop_instance)
+        && row
+            .object
+            .as_ref()
+            .is_some_and(|(class, instance)| *class == facts.sop_class && *instance == facts.sop_instance)
 }
 
 impl Reports {
@@ -182,7 +202,11 @@ impl Reports {
             match self.read_any(file).await {
                 Ok(bytes) => {
                     let same = sha256(&bytes) == file.sha256;
-                    let detail = if same { "the index has the hash of the stored file" } else { "the stored file is not the one in the index" };
+                    let detail = if same {
+                        "the index has the hash of the stored file"
+                    } else {
+                        "the stored file is not the one in the index"
+                    };
                     checks.push(check(stored_check_name(file.kind), same, detail));
                     files.set(file.kind, bytes);
                 }
@@ -197,14 +221,19 @@ impl Reports {
         }
         if let Some(bytes) = files.get(ReportFileKind::Manifest) {
             let same = sha256(bytes) == row.manifest_sha256;
-            found.push(check("manifest_hash", same, if same { "the index has the manifest's hash" } else { "the index has another hash" }));
+            found.push(check(
+                "manifest_hash",
+                same,
+                if same { "the index has the manifest's hash" } else { "the index has another hash" },
+            ));
         }
         Ok(Verification::of(found))
     }
 
     /// The file as it is, damaged or not.
     async fn read_any(&self, file: &ReportFileRow) -> Result<Vec<u8>, ReportError> {
-        let key = dokuei_image_store::BlobKey::parse(&file.blob_key).map_err(|_| ReportError::Damaged { kind: file.kind })?;
+        let key =
+            dokuei_image_store::BlobKey::parse(&file.blob_key).map_err(|_| ReportError::Damaged { kind: file.kind })?;
         let limit = u64::try_from(file.size_bytes).unwrap_or(0).max(LONGEST_MANIFEST);
         Ok(self.store.read_to_vec(&key, limit).await?)
     }
@@ -238,5 +267,9 @@ async fn check_evidence(read: &mut ReadTx, manifest: &Manifest) -> Result<Check,
         }
     }
     let ok = other == 0 && missing == 0;
-    Ok(check("evidence", ok, format!("{same} images as signed, {other} with other content, {missing} not in the index")))
+    Ok(check(
+        "evidence",
+        ok,
+        format!("{same} images as signed, {other} with other content, {missing} not in the index"),
+    ))
 }

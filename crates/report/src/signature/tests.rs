@@ -8,7 +8,9 @@ const MANIFEST: &[u8] = "{\"format\":\"dokuei-report-manifest/1\",\"impression\"
 
 fn openssl(authority: &Authority, manifest: &[u8], signature: &[u8], extra: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in [("manifest.json", manifest), ("signature.p7s", signature), ("ca.pem", authority.pem().as_bytes())] {
+    for (name, bytes) in
+        [("manifest.json", manifest), ("signature.p7s", signature), ("ca.pem", authority.pem().as_bytes())]
+    {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
     // The certificates are of the tests' time, not of today.
@@ -16,7 +18,19 @@ fn openssl(authority: &Authority, manifest: &[u8], signature: &[u8], extra: &[&s
     Tool::find("openssl")
         .unwrap()
         .current_dir(folder.path())
-        .args(["cms", "-verify", "-binary", "-inform", "DER", "-content", "manifest.json", "-CAfile", "ca.pem", "-in", "signature.p7s"])
+        .args([
+            "cms",
+            "-verify",
+            "-binary",
+            "-inform",
+            "DER",
+            "-content",
+            "manifest.json",
+            "-CAfile",
+            "ca.pem",
+            "-in",
+            "signature.p7s",
+        ])
         .args(["-out", "content", "-attime", &at])
         .args(extra)
         .run()
@@ -56,7 +70,10 @@ fn one_changed_byte_anywhere_is_refused() {
     for index in 0..MANIFEST.len() {
         let mut changed = MANIFEST.to_vec();
         changed[index] ^= 0x01;
-        assert!(matches!(verify(&changed, &der, &authority.der), Err(SignatureError::Content)), "byte {index} of the manifest");
+        assert!(
+            matches!(verify(&changed, &der, &authority.der), Err(SignatureError::Content)),
+            "byte {index} of the manifest"
+        );
     }
     for index in 0..der.len() {
         for bit in [0x01, 0x80] {
@@ -86,7 +103,8 @@ fn one_changed_byte_anywhere_is_refused() {
 #[test]
 fn only_a_valid_signing_certificate_of_this_authority_signs() {
     let authority = Authority::new();
-    let sign = |wish: Wish| sign_manifest(MANIFEST, &authority.issue_as("R1", "山田 太郎", &wish), TEST_START).unwrap_err();
+    let sign =
+        |wish: Wish| sign_manifest(MANIFEST, &authority.issue_as("R1", "山田 太郎", &wish), TEST_START).unwrap_err();
 
     let expired = Wish { until: TEST_START.plus_seconds(-1), ..Wish::signer() };
     assert!(matches!(sign(expired), SignatureError::Validity("the signer")));
@@ -118,7 +136,10 @@ fn another_authority_of_the_same_name_is_not_trusted() {
 fn what_is_no_signature_of_ours_is_named() {
     let authority = Authority::new();
     assert!(matches!(verify(MANIFEST, b"", &authority.der), Err(SignatureError::Encoding(..))));
-    assert!(matches!(verify(MANIFEST, &vec![0; LONGEST_SIGNATURE + 1], &authority.der), Err(SignatureError::TooLong(_))));
+    assert!(matches!(
+        verify(MANIFEST, &vec![0; LONGEST_SIGNATURE + 1], &authority.der),
+        Err(SignatureError::TooLong(_))
+    ));
     assert!(matches!(verify(MANIFEST, &authority.der, b"x"), Err(SignatureError::Encoding(..))));
     assert!(matches!(sign_manifest(MANIFEST, &authority.issue("R1", "x"), Timestamp(-1)), Err(SignatureError::Time)));
 }

@@ -86,8 +86,13 @@ impl Authority {
 
     fn with_key(key: usize) -> Self {
         let name = name(&[(rfc4519::O, "読影センター"), (rfc4519::CN, "Test authority")]);
-        let wish =
-            Wish { usage: KeyUsages::KeyCertSign.into(), ca: true, until: TEST_START.plus_seconds(3650 * DAY), issuer_key: key, ..Wish::signer() };
+        let wish = Wish {
+            usage: KeyUsages::KeyCertSign.into(),
+            ca: true,
+            until: TEST_START.plus_seconds(3650 * DAY),
+            issuer_key: key,
+            ..Wish::signer()
+        };
         let der = issue(&name, &name, &[0x11, u8::try_from(key).unwrap()], key, &wish);
         Self { der, name, key }
     }
@@ -97,7 +102,8 @@ impl Authority {
     }
 
     pub(crate) fn issue_as(&self, account: &str, common_name: &str, wish: &Wish) -> TestSigner {
-        let subject = name(&[(rfc4519::O, "読影センター"), (rfc4519::CN, common_name), (rfc4519::SERIAL_NUMBER, account)]);
+        let subject =
+            name(&[(rfc4519::O, "読影センター"), (rfc4519::CN, common_name), (rfc4519::SERIAL_NUMBER, account)]);
         let serial = [0x4F, 0x1E, 0x2D];
         let certificate = issue(&self.name, &subject, &serial, 1, wish);
         TestSigner { certificate, issuer: self.der.clone(), serial: hex::encode_upper(serial), key: 1 }
@@ -165,8 +171,11 @@ fn issue(issuer: &Name, subject: &Name, serial: &[u8], key: usize, wish: &Wish) 
         ]),
     };
     let signature = sign(wish.issuer_key, &tbs.to_der().unwrap());
-    let certificate =
-        Certificate { tbs_certificate: tbs, signature_algorithm: algorithm, signature: BitString::from_bytes(&signature).unwrap() };
+    let certificate = Certificate {
+        tbs_certificate: tbs,
+        signature_algorithm: algorithm,
+        signature: BitString::from_bytes(&signature).unwrap(),
+    };
     certificate.to_der().unwrap()
 }
 
@@ -176,7 +185,8 @@ fn extension<E: AssociatedOid + der::Encode>(value: &E) -> Extension {
 
 fn name(attributes: &[(ObjectIdentifier, &str)]) -> Name {
     let one = |(oid, text): &(ObjectIdentifier, &str)| {
-        let attribute = AttributeTypeAndValue { oid: *oid, value: Any::encode_from(&Utf8StringRef::new(*text).unwrap()).unwrap() };
+        let attribute =
+            AttributeTypeAndValue { oid: *oid, value: Any::encode_from(&Utf8StringRef::new(*text).unwrap()).unwrap() };
         RelativeDistinguishedName(SetOfVec::try_from(vec![attribute]).unwrap())
     };
     RdnSequence(attributes.iter().map(one).collect())

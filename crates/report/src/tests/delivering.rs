@@ -9,10 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use dokuei_dimse::{
-    Admission, AssociationRequest, Decision, Handlers, Server, ServerConfig, Status, Stop, StoragePolicy, StoreRequest, StoreService, StoreSink,
-};
 use dokuei_dataset::part10;
+use dokuei_dimse::{
+    Admission, AssociationRequest, Decision, Handlers, Server, ServerConfig, Status, Stop, StoragePolicy, StoreRequest,
+    StoreService, StoreSink,
+};
 use dokuei_domain::{DeliveryId, Role};
 use dokuei_jobs::{Backoff, JobContext, Outcome};
 use dokuei_testkit::find_binary;
@@ -20,12 +21,16 @@ use tokio::{net::TcpListener, process::Command};
 
 use super::scene::{Scene, actor, reader, settings};
 use crate::{
-    AttemptOutcome, AttemptStart, Delivery, DeliverySelection, DeliveryState, ReportError, ReportFileKind, ReportSettings, SignedVersion,
-    manifest::Manifest, signature::sha256,
+    AttemptOutcome, AttemptStart, Delivery, DeliverySelection, DeliveryState, ReportError, ReportFileKind,
+    ReportSettings, SignedVersion, manifest::Manifest, signature::sha256,
 };
 
 fn quick() -> ReportSettings {
-    ReportSettings { delivery_backoff: Backoff { base_seconds: 30, cap_seconds: 60 }, delivery_max_attempts: 3, ..settings() }
+    ReportSettings {
+        delivery_backoff: Backoff { base_seconds: 30, cap_seconds: 60 },
+        delivery_max_attempts: 3,
+        ..settings()
+    }
 }
 
 async fn sign(scene: &Scene) -> SignedVersion {
@@ -72,14 +77,24 @@ async fn storescp_holds_exactly_what_was_signed() {
     scene.work().await;
 
     let Delivery { row, attempts } = only(&scene).await;
-    assert_eq!((row.state, row.accepted_at, row.last_error), (DeliveryState::Accepted, Some(scene.ambient.now()), None));
-    assert_eq!(attempts.iter().map(|a| (a.number, a.outcome)).collect::<Vec<_>>(), [(1, Some(AttemptOutcome::Accepted))]);
+    assert_eq!(
+        (row.state, row.accepted_at, row.last_error),
+        (DeliveryState::Accepted, Some(scene.ambient.now()), None)
+    );
+    assert_eq!(
+        attempts.iter().map(|a| (a.number, a.outcome)).collect::<Vec<_>>(),
+        [(1, Some(AttemptOutcome::Accepted))]
+    );
     let manifest = scene.reports.file(&reader(), signed.id, ReportFileKind::Manifest).await.unwrap().bytes;
     let manifest = Manifest::parse(&manifest).unwrap();
-    let files: Vec<_> = std::fs::read_dir(received.path()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
+    let files: Vec<_> = std::fs::read_dir(received.path())
+        .unwrap()
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        .collect();
     assert_eq!(files.len(), 2);
     for facts in &manifest.files {
-        let same = |file: &&Vec<u8>| part10::parse_header(file).unwrap().0.sop_instance.as_ref() == Some(&facts.sop_instance);
+        let same =
+            |file: &&Vec<u8>| part10::parse_header(file).unwrap().0.sop_instance.as_ref() == Some(&facts.sop_instance);
         let file = files.iter().find(same).expect("the recipient has it");
         let (_, offset) = part10::parse_header(file).unwrap();
         assert_eq!(sha256(&file[offset..]), facts.dataset_sha256.0, "the data set is the one that was signed");
@@ -213,8 +228,12 @@ async fn answering(statuses: Vec<Status>) -> u16 {
     let server = Server::bind("127.0.0.1:0", ServerConfig::default()).await.unwrap();
     let port = server.local_addr().port();
     let planned = Planned(Arc::new(Mutex::new(statuses)));
-    let handlers =
-        Handlers { admission: planned.clone(), policy: Box::new(StoragePolicy), store: planned, observer: Box::new(()) };
+    let handlers = Handlers {
+        admission: planned.clone(),
+        policy: Box::new(StoragePolicy),
+        store: planned,
+        observer: Box::new(()),
+    };
     tokio::spawn(server.serve(handlers, Stop::default()));
     port
 }
@@ -242,7 +261,9 @@ async fn a_recipient_that_takes_one_object_and_refuses_the_other_has_not_accepte
 #[tokio::test]
 async fn a_warning_is_an_acceptance() {
     let scene = Scene::with(quick()).await;
-    scene.add_target("PACS", answering(vec![Status::COERCION_OF_DATA_ELEMENTS, Status::ELEMENTS_DISCARDED]).await).await;
+    scene
+        .add_target("PACS", answering(vec![Status::COERCION_OF_DATA_ELEMENTS, Status::ELEMENTS_DISCARDED]).await)
+        .await;
     sign(&scene).await;
 
     scene.work().await;

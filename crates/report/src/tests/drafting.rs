@@ -24,12 +24,20 @@ async fn a_draft_is_kept_exactly_as_typed_and_seen_by_those_who_may() {
 async fn saving_is_fenced_by_the_claim_and_by_the_version() {
     let scene = Scene::new().await;
     let text = |impression: &str| DraftText { impression: impression.into(), ..draft() };
-    let save = async |who, claim: &str, text, base| scene.reports.save_draft(&actor(who, Role::Reader), scene.case, claim, text, base).await;
+    let save = async |who, claim: &str, text, base| {
+        scene.reports.save_draft(&actor(who, Role::Reader), scene.case, claim, text, base).await
+    };
 
     assert_eq!(save("R1", CLAIM, text("二"), 1).await.unwrap(), 2);
-    let Err(ReportError::Conflict { stored }) = save("R1", CLAIM, text("別の窓"), 1).await else { panic!("a stale editor won") };
+    let Err(ReportError::Conflict { stored }) = save("R1", CLAIM, text("別の窓"), 1).await else {
+        panic!("a stale editor won")
+    };
     assert_eq!((stored.version, stored.impression.as_str()), (2, "二"));
-    assert_eq!(save("R1", CLAIM, text("二"), 1).await.unwrap(), 2, "a repeated save whose answer was lost does no harm");
+    assert_eq!(
+        save("R1", CLAIM, text("二"), 1).await.unwrap(),
+        2,
+        "a repeated save whose answer was lost does no harm"
+    );
 
     for (who, claim) in [("R1", "2.25.9"), ("R1", ""), ("R2", CLAIM), ("R2", "2.25.9")] {
         assert!(matches!(save(who, claim, text("三"), 2).await, Err(ReportError::ClaimLost)), "{who} {claim}");
@@ -50,7 +58,10 @@ async fn what_cannot_be_printed_or_sent_is_refused_while_it_is_typed() {
     for character in ['\0', '\u{1b}', '\u{7f}', '\u{85}'] {
         let text = DraftText { recommendation: format!("a{character}b"), ..draft() };
         let error = save(text).await;
-        assert!(matches!(error, ReportError::ControlCharacter { field: "recommendation", character: found } if found == character), "{error}");
+        assert!(
+            matches!(error, ReportError::ControlCharacter { field: "recommendation", character: found } if found == character),
+            "{error}"
+        );
     }
     let lines = DraftText { findings: "一\n二\r\n三\t四".into(), ..draft() };
     assert_eq!(scene.reports.save_draft(&reader(), scene.case, CLAIM, lines.clone(), 1).await.unwrap(), 2);

@@ -34,7 +34,17 @@ async fn a_sound_version_passes_every_check() {
 
     assert!(verification.ok, "{:?}", verification.first_failure());
     let names: Vec<_> = verification.checks.iter().map(|check| check.name).collect();
-    for expected in ["manifest", "signature", "signer", "structured_report", "encapsulated_pdf", "stored_signature", "index", "evidence", "manifest_hash"] {
+    for expected in [
+        "manifest",
+        "signature",
+        "signer",
+        "structured_report",
+        "encapsulated_pdf",
+        "stored_signature",
+        "index",
+        "evidence",
+        "manifest_hash",
+    ] {
         assert!(names.contains(&expected), "{expected}: {names:?}");
     }
 }
@@ -72,7 +82,10 @@ async fn an_image_that_is_not_as_it_was_signed_is_found() {
     assert_eq!(summary.restored, 1, "{summary:?}");
     assert_eq!(summary.studies_elsewhere.len(), 1, "the other node has the study under a case of its own");
     let verification = other.reports.verify(signed.id).await.unwrap();
-    assert_eq!(verification.first_failure().unwrap(), "evidence: 0 images as signed, 3 with other content, 0 not in the index");
+    assert_eq!(
+        verification.first_failure().unwrap(),
+        "evidence: 0 images as signed, 3 with other content, 0 not in the index"
+    );
 }
 
 async fn copy_store(from: &Scene, to: &Scene) {
@@ -91,7 +104,8 @@ async fn after_losing_the_database(scene: &Scene) -> (std::sync::Arc<Reports>, D
     let authority = keys.0.der.clone();
     let ambient = scene.ambient.clone();
     let keys = std::sync::Arc::new(keys);
-    let reports = Reports::with_keys(database.clone(), scene.store.clone(), ambient, keys, authority, super::scene::settings());
+    let reports =
+        Reports::with_keys(database.clone(), scene.store.clone(), ambient, keys, authority, super::scene::settings());
     (reports, database, folder)
 }
 
@@ -116,7 +130,10 @@ async fn versions_come_back_from_the_store_alone() {
     let office = actor("O1", Role::Office);
     let detail = reports.version(&office, signed.id).await.unwrap();
     assert_eq!((detail.files.len(), detail.deliveries.len()), (4, 0), "the ledger is no object and does not come back");
-    assert_eq!(reports.pdf(&office, signed.id).await.unwrap().bytes, scene.reports.pdf(&office, signed.id).await.unwrap().bytes);
+    assert_eq!(
+        reports.pdf(&office, signed.id).await.unwrap().bytes,
+        scene.reports.pdf(&office, signed.id).await.unwrap().bytes
+    );
     let verification = reports.verify(signed.id).await.unwrap();
     let failed: Vec<_> = verification.checks.iter().filter(|check| !check.ok).map(|check| check.name).collect();
     assert_eq!(failed, ["evidence"], "only the images are not in this index");

@@ -21,7 +21,10 @@ async fn a_facility_reads_its_own_reports_and_nothing_else_exists_for_it() {
 
     assert!(matches!(scene.reports.pdf(&other, signed.id).await, Err(ReportError::NotFound)));
     assert!(matches!(scene.reports.version(&other, signed.id).await, Err(ReportError::NotFound)));
-    assert!(matches!(scene.reports.file(&other, signed.id, ReportFileKind::Manifest).await, Err(ReportError::NotFound)));
+    assert!(matches!(
+        scene.reports.file(&other, signed.id, ReportFileKind::Manifest).await,
+        Err(ReportError::NotFound)
+    ));
     let versions = scene.reports.versions(&other, scene.case).await.unwrap_err();
     assert_eq!(versions.kind(), ReportErrorKind::Denied);
     let reads = scene.audit("report.read").await;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use dokuei_access::SignInError;
 use dokuei_database::{AccountRow, AuditRow, Database, NewCase, NewInstance, ReaderRow, ReadingRequestRow, WriteTx};
 use dokuei_domain::{
-    AccountId, Actor, AeTitle, Ambient, CaseId, FacilityId, InstanceId, PatientPk, PersonName, Priority, Role, SeriesPk, SeriesUid,
-    SopClassUid, SopInstanceUid, StudyPk, StudyUid, TransferSyntaxUid,
+    AccountId, Actor, AeTitle, Ambient, CaseId, FacilityId, InstanceId, PatientPk, PersonName, Priority, Role,
+    SeriesPk, SeriesUid, SopClassUid, SopInstanceUid, StudyPk, StudyUid, TransferSyntaxUid,
     facts::{InstanceFacts, PatientFacts},
     patient::PatientIdentity,
 };
@@ -30,7 +30,13 @@ pub(super) struct Keys(pub(super) Authority);
 
 #[async_trait]
 impl KeyHolder for Keys {
-    async fn unlock(&self, account: &AccountId, password: &str, code: &str, _: &str) -> Result<Arc<dyn ReportSigner>, SignInError> {
+    async fn unlock(
+        &self,
+        account: &AccountId,
+        password: &str,
+        code: &str,
+        _: &str,
+    ) -> Result<Arc<dyn ReportSigner>, SignInError> {
         if password != PASSWORD || code != CODE {
             return Err(SignInError::WrongCredentials);
         }
@@ -121,17 +127,26 @@ impl Scene {
 
     async fn sqlite(settings: ReportSettings, patient: &str, seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&format!("sqlite://{}", folder.path().join("dokuei.db").display())).await.unwrap();
+        let database =
+            Database::open(&format!("sqlite://{}", folder.path().join("dokuei.db").display())).await.unwrap();
         Self::on(folder, database, settings, patient, seed).await
     }
 
-    async fn on(folder: tempfile::TempDir, database: Database, settings: ReportSettings, patient: &str, seed: u64) -> Self {
+    async fn on(
+        folder: tempfile::TempDir,
+        database: Database,
+        settings: ReportSettings,
+        patient: &str,
+        seed: u64,
+    ) -> Self {
         let (clock, ambient) = dokuei_testkit::test_ambient(seed);
         let store = ImageStore::connect(&format!("file://{}", folder.path().join("store").display())).await.unwrap();
         let authority = Authority::new();
         let (authority_pem, authority_der) = (authority.pem(), authority.der.clone());
         let keys = Arc::new(Keys(authority));
-        let reports = Reports::with_keys(database.clone(), store.clone(), ambient.clone(), keys, authority_der, settings);
+        let reports =
+            Reports::with_keys(database.clone(), store.clone(), ambient.clone(), keys, authority_der, settings);
+        let workitem = ambient.new_uid().to_string();
         let mut scene = Self {
             clock,
             ambient,
@@ -141,7 +156,7 @@ impl Scene {
             authority_pem,
             case: CaseId(uuid::Uuid::nil()),
             study: StudyPk(uuid::Uuid::nil()),
-            workitem: "2.25.2001".into(),
+            workitem,
             content: u8::try_from(seed).unwrap(),
             _folder: folder,
         };
@@ -156,9 +171,13 @@ impl Scene {
         tx.facility_insert(&facility(), "デモ病院", ISSUER, now).await.unwrap();
         tx.facility_insert(&FacilityId::parse("HOSP2").unwrap(), "他病院", "1.2.392.2", now).await.unwrap();
         tx.commit().await.unwrap();
-        for (id, role) in
-            [("R1", Role::Reader), ("R2", Role::Reader), ("O1", Role::Office), ("HOSP1-U", Role::Facility), ("HOSP2-U", Role::Facility)]
-        {
+        for (id, role) in [
+            ("R1", Role::Reader),
+            ("R2", Role::Reader),
+            ("O1", Role::Office),
+            ("HOSP1-U", Role::Facility),
+            ("HOSP2-U", Role::Facility),
+        ] {
             self.add_account(id, role).await;
         }
         for number in 1..=3 {
@@ -191,7 +210,9 @@ impl Scene {
         };
         assert!(tx.case_insert(&case).await.unwrap());
         tx.workitem_insert(&self.workitem, self.case, None, now).await.unwrap();
-        assert!(tx.workitem_claim(&self.workitem, &account("R1"), CLAIM, now, Some(now.plus_seconds(1800))).await.unwrap());
+        assert!(
+            tx.workitem_claim(&self.workitem, &account("R1"), CLAIM, now, Some(now.plus_seconds(1800))).await.unwrap()
+        );
         tx.commit().await.unwrap();
     }
 
@@ -273,7 +294,8 @@ impl Scene {
         };
         let identity = PatientIdentity::Established { issuer: ISSUER.into(), id: patient_facts.id.clone() };
         let patient = PatientPk(self.ambient.new_uuid());
-        let patient = tx.patient_find_or_insert(patient, &facility(), &identity, &patient_facts, false, now).await.unwrap();
+        let patient =
+            tx.patient_find_or_insert(patient, &facility(), &identity, &patient_facts, false, now).await.unwrap();
         let study = StudyPk(self.ambient.new_uuid());
         let (study, _) = tx.study_find_or_insert(study, &facility(), patient, &facts, true, now).await.unwrap();
         let series = SeriesPk(self.ambient.new_uuid());
@@ -325,7 +347,13 @@ impl Scene {
 
     pub(super) fn runner(&self) -> Runner {
         let settings = RunnerSettings::new("test");
-        Runner::new(self.database.clone(), self.ambient.clone(), self.reports.handlers(), self.reports.periodics(), settings)
+        Runner::new(
+            self.database.clone(),
+            self.ambient.clone(),
+            self.reports.handlers(),
+            self.reports.periodics(),
+            settings,
+        )
     }
 
     /// Every blob of reports, by key.

@@ -23,7 +23,10 @@ async fn signing_makes_a_final_version_and_everything_that_follows_at_once() {
         assert_eq!((signed.number, signed.signed_at), (1, scene.ambient.now()));
         let mut read = scene.database.read().await.unwrap();
         let version = read.report_version_last(scene.case).await.unwrap().unwrap();
-        assert_eq!((version.id, version.findings.as_str(), version.instance_count), (signed.id, draft().findings.as_str(), 3));
+        assert_eq!(
+            (version.id, version.findings.as_str(), version.instance_count),
+            (signed.id, draft().findings.as_str(), 3)
+        );
         assert_eq!(read.workitem_open(scene.case).await.unwrap(), None);
         let history = read.workitem_history(scene.case, 5).await.unwrap();
         assert_eq!(history.iter().map(|row| row.state).collect::<Vec<_>>(), [WorkitemState::Completed]);
@@ -37,7 +40,8 @@ async fn signing_makes_a_final_version_and_everything_that_follows_at_once() {
         assert_eq!(scene.blobs().await.len(), 4);
         assert!(scene.reports.draft(&reader(), scene.case).await.unwrap().is_some(), "the draft stays");
 
-        let again = scene.reports.sign(&reader(), SignRequest { code: "used up".into(), ..scene.request() }).await.unwrap();
+        let again =
+            scene.reports.sign(&reader(), SignRequest { code: "used up".into(), ..scene.request() }).await.unwrap();
         assert_eq!(again, signed, "a repeated request gives the version of the first one");
         assert_eq!(scene.blobs().await.len(), 4);
         assert!(scene.reports.verify(signed.id).await.unwrap().ok);
@@ -63,20 +67,55 @@ async fn the_frozen_objects_are_read_by_other_peoples_programs() {
         assert!(!output.all_text().contains("Error"), "{name}: {output}");
     }
     let dump = Tool::find("dsrdump").unwrap().arg("+U8").arg(path("sr.dcm")).run().unwrap();
-    let dump = if dump.status.success() { dump } else { Tool::find("dsrdump").unwrap().arg(path("sr.dcm")).run().unwrap().success() };
+    let dump = if dump.status.success() {
+        dump
+    } else {
+        Tool::find("dsrdump").unwrap().arg(path("sr.dcm")).run().unwrap().success()
+    };
     for expected in ["Findings", "Impressions", "右上葉結節", "咳嗽が続く", "1.2.392.9.1"] {
         assert!(dump.all_text().contains(expected), "{expected}: {dump}");
     }
-    let text = Tool::find("pdftotext").unwrap().args(["-enc", "UTF-8"]).arg(path("report.pdf")).arg("-").run().unwrap().success();
+    let text = Tool::find("pdftotext")
+        .unwrap()
+        .args(["-enc", "UTF-8"])
+        .arg(path("report.pdf"))
+        .arg("-")
+        .run()
+        .unwrap()
+        .success();
     let text = text.stdout_text();
-    for expected in ["鈴木 花子", "すずき はなこ", "0001234567", "1960年4月1日", "66歳", "右上葉結節", "髙吸収域", "3か月後のCT", "至急", "2026年11月22日 09:00:00（UTC+09:00）", "山田 太郎", "徳島遠隔読影センター"]
-    {
+    for expected in [
+        "鈴木 花子",
+        "すずき はなこ",
+        "0001234567",
+        "1960年4月1日",
+        "66歳",
+        "右上葉結節",
+        "髙吸収域",
+        "3か月後のCT",
+        "至急",
+        "2026年11月22日 09:00:00（UTC+09:00）",
+        "山田 太郎",
+        "徳島遠隔読影センター",
+    ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
     let at = (signed.signed_at.0 / 1_000_000).to_string();
     let openssl = Tool::find("openssl").unwrap().current_dir(folder.path());
-    let arguments =
-        ["cms", "-verify", "-binary", "-cades", "-inform", "DER", "-content", "manifest.json", "-CAfile", "ca.pem", "-in", "signature.p7s"];
+    let arguments = [
+        "cms",
+        "-verify",
+        "-binary",
+        "-cades",
+        "-inform",
+        "DER",
+        "-content",
+        "manifest.json",
+        "-CAfile",
+        "ca.pem",
+        "-in",
+        "signature.p7s",
+    ];
     openssl.args(arguments).args(["-out", "content", "-attime", &at]).run().unwrap().success();
 }
 
@@ -102,7 +141,10 @@ async fn the_manifest_states_what_was_signed_and_the_files_carry_their_owner() {
     assert_eq!(meta.source_ae_title.unwrap().as_str(), "DOKUEI");
     assert_eq!(meta.sop_instance.as_ref(), Some(&signed.structured_report));
     let text = String::from_utf8_lossy(&file);
-    assert!((1..=3).all(|number| text.contains(&format!("1.2.392.9.1.1.{number}"))), "every image is listed as evidence");
+    assert!(
+        (1..=3).all(|number| text.contains(&format!("1.2.392.9.1.1.{number}"))),
+        "every image is listed as evidence"
+    );
 }
 
 async fn refused(scene: &Scene, request: SignRequest) -> ReportError {
@@ -119,8 +161,14 @@ async fn a_refused_signature_changes_nothing_and_is_audited() {
     let scene = Scene::new().await;
     let request = || scene.request();
 
-    assert!(matches!(refused(&scene, SignRequest { password: "wrong".into(), ..request() }).await, ReportError::WrongCredentials));
-    assert!(matches!(refused(&scene, SignRequest { transaction_uid: "2.25.9".into(), ..request() }).await, ReportError::ClaimLost));
+    assert!(matches!(
+        refused(&scene, SignRequest { password: "wrong".into(), ..request() }).await,
+        ReportError::WrongCredentials
+    ));
+    assert!(matches!(
+        refused(&scene, SignRequest { transaction_uid: "2.25.9".into(), ..request() }).await,
+        ReportError::ClaimLost
+    ));
     let stale = refused(&scene, SignRequest { draft_version: Some(7), ..request() }).await;
     assert!(matches!(stale, ReportError::Conflict { stored } if stored.version == 1));
     let unknown = SignRequest { case: dokuei_domain::CaseId(scene.ambient.new_uuid()), ..request() };
@@ -138,16 +186,23 @@ async fn a_refused_signature_changes_nothing_and_is_audited() {
 #[tokio::test]
 async fn an_empty_or_unprintable_report_is_not_signed() {
     let scene = Scene::new().await;
-    let save = async |text: DraftText, base| scene.reports.save_draft(&reader(), scene.case, CLAIM, text, base).await.unwrap();
+    let save =
+        async |text: DraftText, base| scene.reports.save_draft(&reader(), scene.case, CLAIM, text, base).await.unwrap();
     let request = |version| SignRequest { draft_version: Some(version), ..scene.request() };
 
     save(DraftText { findings: " \n".into(), impression: String::new(), recommendation: "x".into() }, 1).await;
     assert!(matches!(refused(&scene, request(2)).await, ReportError::Empty));
     // A rare form of 吉 that the embedded font lacks.
     save(DraftText { impression: "𠮷".into(), ..draft() }, 2).await;
-    assert!(matches!(refused(&scene, request(3)).await, ReportError::MissingGlyph { character: '𠮷', field: "impression" }));
+    assert!(matches!(
+        refused(&scene, request(3)).await,
+        ReportError::MissingGlyph { character: '𠮷', field: "impression" }
+    ));
     save(DraftText { findings: "正常\u{202e}範囲".into(), ..draft() }, 3).await;
-    assert!(matches!(refused(&scene, request(4)).await, ReportError::InvisibleCharacter { character: '\u{202e}', field: "findings" }));
+    assert!(matches!(
+        refused(&scene, request(4)).await,
+        ReportError::InvisibleCharacter { character: '\u{202e}', field: "findings" }
+    ));
     save(DraftText { findings: "異常なし".into(), ..DraftText::default() }, 4).await;
     assert_eq!(scene.reports.sign(&reader(), request(5)).await.unwrap().number, 1, "findings alone are a report");
 }
@@ -160,7 +215,15 @@ async fn a_patients_name_that_the_font_lacks_does_not_keep_the_report_from_being
 
     let pdf = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(pdf.path(), scene.reports.pdf(&reader(), signed.id).await.unwrap().bytes).unwrap();
-    let text = Tool::find("pdftotext").unwrap().args(["-enc", "UTF-8"]).arg(pdf.path()).arg("-").run().unwrap().success().stdout_text();
+    let text = Tool::find("pdftotext")
+        .unwrap()
+        .args(["-enc", "UTF-8"])
+        .arg(pdf.path())
+        .arg("-")
+        .run()
+        .unwrap()
+        .success()
+        .stdout_text();
     assert!(text.contains("〓(U+20BB7)田 太郎"), "{text}");
     let structured = bytes(&scene, &signed, ReportFileKind::StructuredReport).await;
     assert!(String::from_utf8_lossy(&structured).contains("𠮷田^太郎"), "the object has the name itself");
@@ -172,9 +235,13 @@ async fn an_incomplete_study_needs_a_recorded_confirmation() {
     scene.receive(PATIENT, 4).await;
 
     let error = refused(&scene, scene.request()).await;
-    assert!(matches!(error, ReportError::IncompleteNotConfirmed { received: 4, expected: None }), "{error}: images still arrive");
+    assert!(
+        matches!(error, ReportError::IncompleteNotConfirmed { received: 4, expected: None }),
+        "{error}: images still arrive"
+    );
 
-    let signed = scene.reports.sign(&reader(), SignRequest { confirm_incomplete: true, ..scene.request() }).await.unwrap();
+    let signed =
+        scene.reports.sign(&reader(), SignRequest { confirm_incomplete: true, ..scene.request() }).await.unwrap();
     let manifest = Manifest::parse(&bytes(&scene, &signed, ReportFileKind::Manifest).await).unwrap();
     assert!(manifest.evidence.signed_although_incomplete);
     assert_eq!(manifest.evidence.instance_count(), 4);
@@ -270,7 +337,11 @@ async fn a_next_version_succeeds_the_one_before() {
     scene.clock.advance(std::time::Duration::from_secs(600));
     let mut tx = scene.database.write().await.unwrap();
     tx.workitem_insert("2.25.2002", scene.case, None, scene.ambient.now()).await.unwrap();
-    assert!(tx.workitem_claim("2.25.2002", &super::scene::account("R1"), "2.25.1002", scene.ambient.now(), None).await.unwrap());
+    assert!(
+        tx.workitem_claim("2.25.2002", &super::scene::account("R1"), "2.25.1002", scene.ambient.now(), None)
+            .await
+            .unwrap()
+    );
     tx.commit().await.unwrap();
     let text = DraftText { impression: "訂正：左上葉結節".into(), ..draft() };
     scene.reports.save_draft(&reader(), scene.case, "2.25.1002", text, 1).await.unwrap();
@@ -282,7 +353,10 @@ async fn a_next_version_succeeds_the_one_before() {
     let manifest = Manifest::parse(&bytes(&scene, &second, ReportFileKind::Manifest).await).unwrap();
     assert_eq!(manifest.supersedes, Some(first.id));
     let structured = bytes(&scene, &second, ReportFileKind::StructuredReport).await;
-    assert!(String::from_utf8_lossy(&structured).contains(first.structured_report.as_str()), "the SR names its predecessor");
+    assert!(
+        String::from_utf8_lossy(&structured).contains(first.structured_report.as_str()),
+        "the SR names its predecessor"
+    );
     let versions = scene.reports.versions(&reader(), scene.case).await.unwrap();
     assert_eq!(versions.iter().map(|row| (row.number, row.last_number)).collect::<Vec<_>>(), [(1, 2), (2, 2)]);
     assert!(versions[0].impression.contains("右上葉"), "the first version is as it was");

@@ -21,10 +21,12 @@ async fn a_reader_signs_with_password_and_code_and_openssl_believes_it() {
     let folder = tempfile::tempdir().unwrap();
     let keys = NodeKeys::create(&folder.path().join("keys"), &scene.ambient, "徳島遠隔読影センター").unwrap();
     let cost = PasswordCost { memory_kib: 64, passes: 1, lanes: 1 };
-    let access_settings = AccessSettings { password_cost: cost, ..AccessSettings::new(AeTitle::parse("DOKUEI").unwrap()) };
+    let access_settings =
+        AccessSettings { password_cost: cost, ..AccessSettings::new(AeTitle::parse("DOKUEI").unwrap()) };
     let access = Arc::new(Access::new(scene.database.clone(), scene.ambient.clone(), Arc::new(keys), access_settings));
     let settings = super::scene::settings();
-    let reports = Reports::new(scene.database.clone(), scene.store.clone(), scene.ambient.clone(), Arc::clone(&access), settings);
+    let reports =
+        Reports::new(scene.database.clone(), scene.store.clone(), scene.ambient.clone(), Arc::clone(&access), settings);
     let new = NewReader {
         id: account("R3"),
         name: PersonName::parse("Takahashi^Ken=髙橋^健=たかはし^けん"),
@@ -37,7 +39,10 @@ async fn a_reader_signs_with_password_and_code_and_openssl_believes_it() {
     // R1 gives the case back and R3 takes it, with the draft as it is.
     let mut tx = scene.database.write().await.unwrap();
     let now = scene.ambient.now();
-    tx.workitem_cancel_held(scene.case, &account("R1"), CLAIM, now, (Discontinuation::Unspecified, "")).await.unwrap().unwrap();
+    tx.workitem_cancel_held(scene.case, &account("R1"), CLAIM, now, (Discontinuation::Unspecified, ""))
+        .await
+        .unwrap()
+        .unwrap();
     tx.workitem_insert("2.25.2003", scene.case, Some(&scene.workitem), now).await.unwrap();
     assert!(tx.workitem_claim("2.25.2003", &account("R3"), "2.25.1003", now, None).await.unwrap());
     tx.commit().await.unwrap();
@@ -76,8 +81,22 @@ async fn a_reader_signs_with_password_and_code_and_openssl_believes_it() {
     std::fs::write(folder.path().join("ca.pem"), access.authority_pem().unwrap()).unwrap();
     let at = (signed.signed_at.0 / 1_000_000).to_string();
     let openssl = |extra: &[&str]| {
-        let tool = Tool::find("openssl").unwrap().current_dir(folder.path()).args(["cms", "-verify", "-binary", "-inform", "DER"]);
-        let tool = tool.args(["-content", "manifest.json", "-CAfile", "ca.pem", "-in", "signature.p7s", "-out", "content", "-attime", &at]);
+        let tool = Tool::find("openssl")
+            .unwrap()
+            .current_dir(folder.path())
+            .args(["cms", "-verify", "-binary", "-inform", "DER"]);
+        let tool = tool.args([
+            "-content",
+            "manifest.json",
+            "-CAfile",
+            "ca.pem",
+            "-in",
+            "signature.p7s",
+            "-out",
+            "content",
+            "-attime",
+            &at,
+        ]);
         tool.args(extra).run().unwrap()
     };
     openssl(&[]).success();
