@@ -110,7 +110,10 @@ pub(crate) enum FacilityCommand {
     /// Change a facility's name, or add a peer, an alias or a return target
     Edit(FacilityEdit),
     /// Admit nothing more from a facility; its studies stay
-    Disable { #[arg(long)] id: String },
+    Disable {
+        #[arg(long)]
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -164,7 +167,10 @@ pub(crate) enum ReaderCommand {
     Add(ReaderAdd),
     List,
     /// End all sessions and admit no more sign-ins
-    Disable { #[arg(long)] id: String },
+    Disable {
+        #[arg(long)]
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -200,7 +206,10 @@ pub(crate) enum UserCommand {
     Add(UserAdd),
     List,
     /// End all sessions and admit no more sign-ins
-    Disable { #[arg(long)] id: String },
+    Disable {
+        #[arg(long)]
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -222,7 +231,9 @@ pub(crate) struct UserAdd {
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorklistCommand {
     List,
-    Show { case: String },
+    Show {
+        case: String,
+    },
     /// Propose a case to a reader, or let the rules choose
     Assign {
         case: String,
@@ -268,7 +279,9 @@ pub(crate) enum ReportCommand {
 pub(crate) enum JobsCommand {
     List,
     /// Put a dead job back
-    Retry { job: String },
+    Retry {
+        job: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -298,7 +311,8 @@ pub(crate) struct SendArgs {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["study", "instance"])]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(false).args(["study", "instance"]))]
 pub(crate) struct ExportArgs {
     #[arg(long)]
     pub(crate) facility: String,

@@ -19,7 +19,7 @@ use dokuei_report::{ReportSettings, Reports};
 use dokuei_worklist::{Turnaround, Worklist, WorklistSettings};
 use jiff::tz::TimeZone;
 
-use crate::cli::NodeArgs;
+use crate::{cli::NodeArgs, operations::Housekeeping};
 
 /// The parts of one node.
 pub(crate) struct Node {
@@ -46,13 +46,19 @@ impl Node {
     /// Opens everything; the data folder must have been initialised.
     pub(crate) async fn open(config: Config, ambient: Ambient, mode: Mode) -> anyhow::Result<Self> {
         let data_dir = config.data_dir().to_owned();
-        let keys = Arc::new(NodeKeys::load(&keys_dir(&data_dir))?);
+        let directory = keys_dir(&data_dir);
+        let keys = Arc::new(tokio::task::spawn_blocking(move || NodeKeys::load(&directory)).await??);
         let database = Database::open(config.database_url()?.expose()).await.context("cannot open the database")?;
         let store = ImageStore::connect(&config.image_store_url()).await.context("cannot open the image store")?;
         let time_zone = time_zone(&config)?;
         let ae_title = config.dicom.ae_title.clone();
 
-        let access = Arc::new(Access::new(database.clone(), ambient.clone(), Arc::clone(&keys), access_settings(&config, &ae_title, mode)));
+        let access = Arc::new(Access::new(
+            database.clone(),
+            ambient.clone(),
+            Arc::clone(&keys),
+            access_settings(&config, &ae_title, mode),
+        ));
         let ingest = Ingest::new(database.clone(), store.clone(), ambient.clone(), ingest_settings(&config));
         let archive = Arc::new(Archive::new(database.clone(), store.clone()));
         let worklist = Arc::new(Worklist::new(
@@ -94,11 +100,23 @@ impl Node {
 
     /// The background work of all use cases.
     pub(crate) fn runner(&self) -> Runner {
-        let handlers: Vec<Arc<dyn Handler>> = [self.ingest.handlers(), self.worklist.handlers(), self.reports.handlers()].concat();
-        let periodics: Vec<Arc<dyn Periodic>> = [self.ingest.periodics(), self.worklist.periodics(), self.reports.periodics()].concat();
+        let handlers: Vec<Arc<dyn Handler>> =
+            [self.ingest.handlers(), self.worklist.handlers(), self.reports.handlers()].concat();
+        let periodics: Vec<Arc<dyn Periodic>> =
+            [self.ingest.periodics(), self.worklist.periodics(), self.reports.periodics(), vec![self.housekeeping()]]
+                .concat();
         let worker = format!("{}-{}", std::process::id(), self.ambient.new_uuid());
-        let settings = RunnerSettings { backoff: Backoff { base_seconds: 2, cap_seconds: 300 }, ..RunnerSettings::new(worker) };
+        let settings =
+            RunnerSettings { backoff: Backoff { base_seconds: 2, cap_seconds: 300 }, ..RunnerSettings::new(worker) };
         Runner::new(self.database.clone(), self.ambient.clone(), handlers, periodics, settings)
+    }
+
+    fn housekeeping(&self) -> Arc<dyn Periodic> {
+        Arc::new(Housekeeping {
+            database: self.database.clone(),
+            access: Arc::clone(&self.access),
+            ambient: self.ambient.clone(),
+        })
     }
 
     /// Gives the database back, so that SQLite folds its log in.
@@ -120,8 +138,10 @@ pub(crate) fn keys_dir(data_dir: &Path) -> PathBuf {
 
 /// The configuration: `--config`, else the one in the data folder, else the system's, else the defaults; `--data-dir` wins over what it says.
 pub(crate) fn load_config(args: &NodeArgs) -> anyhow::Result<Config> {
-    let in_data_dir = args.data_dir.as_ref().map(|directory| directory.join("dokuei.toml")).filter(|path| path.exists());
-    let of_system = Some(PathBuf::from("/etc/dokuei/dokuei.toml")).filter(|path| args.data_dir.is_none() && path.exists());
+    let in_data_dir =
+        args.data_dir.as_ref().map(|directory| directory.join("dokuei.toml")).filter(|path| path.exists());
+    let of_system =
+        Some(PathBuf::from("/etc/dokuei/dokuei.toml")).filter(|path| args.data_dir.is_none() && path.exists());
     let path = args.config.clone().or(in_data_dir).or(of_system);
     let config = Config::load(path.as_deref(), std::env::vars_os())?;
     Ok(match &args.data_dir {

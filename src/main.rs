@@ -14,9 +14,9 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use dokuei_config::LogFormat;
 use cli::{Cli, Command};
 use compose::Node;
+use dokuei_config::LogFormat;
 use output::Output;
 
 fn main() -> ExitCode {
@@ -82,7 +82,13 @@ async fn with_node(node: &Node, output: Output, command: Command) -> anyhow::Res
         Command::Export(args) => commands::archive::export(node, output, args).await,
         Command::Import(args) => commands::archive::import(node, output, args).await,
         Command::RebuildIndex => commands::archive::rebuild_index(node, output).await,
-        Command::Serve | Command::Demo(_) | Command::Init(_) | Command::Config(_) | Command::Send(_) | Command::Echo(_) | Command::Doctor => {
+        Command::Serve
+        | Command::Demo(_)
+        | Command::Init(_)
+        | Command::Config(_)
+        | Command::Send(_)
+        | Command::Echo(_)
+        | Command::Doctor => {
             unreachable!("handled without an opened node")
         }
     }

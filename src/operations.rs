@@ -1,9 +1,13 @@
-//! What the pages show of the node itself: whether it can work, and the jobs that were given up.
+//! What belongs to the node and to no use case: whether it can work, the jobs that were given up, and housekeeping.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use dokuei_access::Access;
 use dokuei_database::{AuditEvent, AuditOutcome, Database};
 use dokuei_domain::{Actor, Ambient, JobId};
 use dokuei_image_store::ImageStore;
+use dokuei_jobs::Periodic;
 use dokuei_web::{DeadJob, Operations};
 
 pub(crate) struct NodeOperations {
@@ -28,7 +32,12 @@ impl Operations for NodeOperations {
         Ok(jobs
             .into_iter()
             .filter(|job| job.state == "dead")
-            .map(|job| DeadJob { id: job.id, queue: job.queue, ended_at: Some(job.run_at), error: job.last_error.unwrap_or_default() })
+            .map(|job| DeadJob {
+                id: job.id,
+                queue: job.queue,
+                ended_at: Some(job.run_at),
+                error: job.last_error.unwrap_or_default(),
+            })
             .collect())
     }
 
@@ -42,5 +51,35 @@ impl Operations for NodeOperations {
             Ok::<_, dokuei_database::DatabaseError>(revived)
         };
         revived.await.map_err(|error| error.chain())
+    }
+}
+
+/// Forgets what nobody needs any more: finished jobs of a week ago, ended sessions and used one-time tokens.
+pub(crate) struct Housekeeping {
+    pub(crate) database: Database,
+    pub(crate) access: Arc<Access>,
+    pub(crate) ambient: Ambient,
+}
+
+const FINISHED_JOBS_SECONDS: i64 = 7 * 24 * 3600;
+
+#[async_trait]
+impl Periodic for Housekeeping {
+    fn name(&self) -> &'static str {
+        "housekeeping"
+    }
+
+    fn every_seconds(&self) -> i64 {
+        3600
+    }
+
+    async fn run(&self) -> Result<(), String> {
+        let purged = async {
+            let mut tx = self.database.write().await?;
+            tx.job_purge(self.ambient.now().plus_seconds(-FINISHED_JOBS_SECONDS)).await?;
+            tx.commit().await
+        };
+        purged.await.map_err(|error| error.chain())?;
+        self.access.purge().await.map_err(|error| error.to_string())
     }
 }

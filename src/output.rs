@@ -32,7 +32,13 @@ impl Output {
     }
 
     /// Rows as a JSON array or a table; `empty` is said instead of an empty table.
-    pub(crate) fn table<T: Serialize>(self, rows: &[T], header: &[&str], empty: &str, cells: impl Fn(&T) -> Vec<String>) -> anyhow::Result<()> {
+    pub(crate) fn table<T: Serialize>(
+        self,
+        rows: &[T],
+        header: &[&str],
+        empty: &str,
+        cells: impl Fn(&T) -> Vec<String>,
+    ) -> anyhow::Result<()> {
         if self.json {
             println!("{}", serde_json::to_string(rows)?);
             return Ok(());
@@ -53,7 +59,8 @@ impl Output {
 
 /// A bar on standard error while it is a terminal, silence otherwise.
 pub(crate) fn progress_bar(length: u64, what: &'static str) -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {eta}").unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
+    let style = indicatif::ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {eta}")
+        .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
     indicatif::ProgressBar::new(length).with_style(style).with_message(what)
 }
 

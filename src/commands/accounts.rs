@@ -1,7 +1,9 @@
 //! `dokuei facility|reader|user`: the same operations that the web offers, for scripts. They work on the data of a running node without stopping it.
 
 use anyhow::Context as _;
-use dokuei_access::{Enrolment, FacilityEdit, Language, NewAccount, NewFacility, NewReader, PeerSpecification, ReturnTarget};
+use dokuei_access::{
+    Enrolment, FacilityEdit, Language, NewAccount, NewFacility, NewReader, PeerSpecification, ReturnTarget,
+};
 use dokuei_domain::{AccountId, Actor, FacilityId, PersonName, Role, hours::OnDutyHours};
 use serde_json::json;
 
@@ -23,11 +25,31 @@ pub(crate) async fn facility(node: &Node, output: Output, command: FacilityComma
         }
         FacilityCommand::List => {
             let rows: Vec<_> = node.access.facility_list(&WHO).await?.iter().map(facility_json).collect();
-            output.table(&rows, &["id", "name", "issuer", "sends as", "reports to", "disabled"], "no facility yet; `dokuei facility add`", |row| {
-                let list = |key: &str| row[key].as_array().into_iter().flatten().filter_map(|v| v.as_str()).collect::<Vec<_>>().join("\n");
-                let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-                vec![text("id"), text("name"), text("issuer"), list("peers"), list("return"), row["disabled"].to_string()]
-            })
+            output.table(
+                &rows,
+                &["id", "name", "issuer", "sends as", "reports to", "disabled"],
+                "no facility yet; `dokuei facility add`",
+                |row| {
+                    let list = |key: &str| {
+                        row[key]
+                            .as_array()
+                            .into_iter()
+                            .flatten()
+                            .filter_map(|v| v.as_str())
+                            .collect::<Vec<_>>()
+                            .join("\n")
+                    };
+                    let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                    vec![
+                        text("id"),
+                        text("name"),
+                        text("issuer"),
+                        list("peers"),
+                        list("return"),
+                        row["disabled"].to_string(),
+                    ]
+                },
+            )
         }
         FacilityCommand::Edit(edit) => {
             let id = facility_id(&edit.id)?;
@@ -44,7 +66,9 @@ pub(crate) async fn facility(node: &Node, output: Output, command: FacilityComma
         FacilityCommand::Disable { id } => {
             let id = facility_id(&id)?;
             node.access.facility_disable(&WHO, &id).await?;
-            output.show(&json!({ "facility": id, "disabled": true }), || format!("facility {id} disabled; its studies stay"))
+            output.show(&json!({ "facility": id, "disabled": true }), || {
+                format!("facility {id} disabled; its studies stay")
+            })
         }
     }
 }
@@ -67,10 +91,22 @@ pub(crate) async fn reader(node: &Node, output: Output, command: ReaderCommand) 
                     })
                 })
                 .collect();
-            output.table(&rows, &["id", "name", "modalities", "hours", "accepting", "disabled"], "no reader yet; `dokuei reader add`", |row| {
-                let text = |key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
-                vec![text("id"), text("name"), text("modalities"), text("hours"), text("accepting"), text("disabled")]
-            })
+            output.table(
+                &rows,
+                &["id", "name", "modalities", "hours", "accepting", "disabled"],
+                "no reader yet; `dokuei reader add`",
+                |row| {
+                    let text = |key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
+                    vec![
+                        text("id"),
+                        text("name"),
+                        text("modalities"),
+                        text("hours"),
+                        text("accepting"),
+                        text("disabled"),
+                    ]
+                },
+            )
         }
         ReaderCommand::Disable { id } => disable(node, output, &id).await,
     }
@@ -93,10 +129,24 @@ pub(crate) async fn user(node: &Node, output: Output, command: UserCommand) -> a
                     })
                 })
                 .collect();
-            output.table(&rows, &["id", "role", "facility", "name", "disabled", "recovery codes left"], "no account yet", |row| {
-                let text = |key: &str| row[key].as_str().map_or_else(|| row[key].to_string().replace("null", ""), str::to_owned);
-                vec![text("id"), text("role"), text("facility"), text("name"), text("disabled"), text("recovery_codes_left")]
-            })
+            output.table(
+                &rows,
+                &["id", "role", "facility", "name", "disabled", "recovery codes left"],
+                "no account yet",
+                |row| {
+                    let text = |key: &str| {
+                        row[key].as_str().map_or_else(|| row[key].to_string().replace("null", ""), str::to_owned)
+                    };
+                    vec![
+                        text("id"),
+                        text("role"),
+                        text("facility"),
+                        text("name"),
+                        text("disabled"),
+                        text("recovery_codes_left"),
+                    ]
+                },
+            )
         }
         UserCommand::Disable { id } => disable(node, output, &id).await,
     }
@@ -172,7 +222,14 @@ fn facility_json(facility: &dokuei_access::Facility) -> serde_json::Value {
     let peers: Vec<_> = facility
         .peers
         .iter()
-        .map(|peer| format!("{}:{}{}", peer.calling, peer.role.as_str(), peer.address.map(|a| format!(" from {a}")).unwrap_or_default()))
+        .map(|peer| {
+            format!(
+                "{}:{}{}",
+                peer.calling,
+                peer.role.as_str(),
+                peer.address.map(|a| format!(" from {a}")).unwrap_or_default()
+            )
+        })
         .collect();
     let targets: Vec<_> = facility.return_targets.iter().map(ToString::to_string).collect();
     json!({

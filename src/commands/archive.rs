@@ -21,7 +21,9 @@ use crate::{
 pub(crate) async fn export(node: &Node, output: Output, args: ExportArgs) -> anyhow::Result<()> {
     let what = match (&args.study, &args.instance) {
         (Some(uid), _) => What::Study(StudyUid::parse(uid).with_context(|| format!("'{uid}' is not a UID"))?),
-        (None, Some(uid)) => What::Instance(SopInstanceUid::parse(uid).with_context(|| format!("'{uid}' is not a UID"))?),
+        (None, Some(uid)) => {
+            What::Instance(SopInstanceUid::parse(uid).with_context(|| format!("'{uid}' is not a UID"))?)
+        }
         (None, None) => anyhow::bail!("say --study or --instance"),
     };
     let bar = progress_bar(0, "exporting");
@@ -34,12 +36,18 @@ pub(crate) async fn export(node: &Node, output: Output, args: ExportArgs) -> any
         })
         .await?;
     bar.finish_and_clear();
-    output.show(&summary, || format!("{} files, {} bytes in {}", summary.files.len(), summary.bytes, args.directory.display()))
+    output.show(&summary, || {
+        format!("{} files, {} bytes in {}", summary.files.len(), summary.bytes, args.directory.display())
+    })
 }
 
 pub(crate) async fn import(node: &Node, output: Output, args: ImportArgs) -> anyhow::Result<()> {
     let id = facility_id(&args.facility)?;
-    let facility = node.access.facility_issuer(&id).await?.with_context(|| format!("there is no facility {id}; see `dokuei facility list`"))?;
+    let facility = node
+        .access
+        .facility_issuer(&id)
+        .await?
+        .with_context(|| format!("there is no facility {id}; see `dokuei facility list`"))?;
     let origin = Origin {
         facility,
         calling: AeTitle::parse("IMPORT")?,
@@ -65,7 +73,11 @@ pub(crate) async fn import(node: &Node, output: Output, args: ImportArgs) -> any
     output.show(&json!({ "stored": stored, "already_stored": again, "refused": refused }), || {
         let mut text = format!("{stored} stored, {again} were there already, {} refused", refused.len());
         for entry in &refused {
-            text.push_str(&format!("\n  {}: {}", entry["file"].as_str().unwrap_or_default(), entry["reason"].as_str().unwrap_or_default()));
+            text.push_str(&format!(
+                "\n  {}: {}",
+                entry["file"].as_str().unwrap_or_default(),
+                entry["reason"].as_str().unwrap_or_default()
+            ));
         }
         text
     })?;
@@ -75,8 +87,11 @@ pub(crate) async fn import(node: &Node, output: Output, args: ImportArgs) -> any
 
 async fn import_one(node: &Node, origin: &Origin, path: &Path) -> anyhow::Result<Stored> {
     let file = Part10File::open(path).await?;
-    let object =
-        ObjectHead { sop_class: file.sop_class.clone(), sop_instance: file.sop_instance.clone(), transfer_syntax: file.transfer_syntax.clone() };
+    let object = ObjectHead {
+        sop_class: file.sop_class.clone(),
+        sop_instance: file.sop_instance.clone(),
+        transfer_syntax: file.transfer_syntax.clone(),
+    };
     let mut incoming = node.ingest.begin(origin, object.clone()).await?;
     let mut source = file.open(&file.transfer_syntax).await?;
     let mut buffer = vec![0; 256 * 1024];
@@ -126,7 +141,12 @@ pub(crate) async fn rebuild_index(node: &Node, output: Output) -> anyhow::Result
     output.show(&json!({ "objects": objects, "reports": reports }), || {
         let mut text = format!(
             "{} objects seen: {} added, {} were indexed, {} second copies, {} to quarantine\n{} reports restored",
-            objects.seen, objects.added, objects.already_indexed, objects.second_copies, objects.quarantined, reports.restored
+            objects.seen,
+            objects.added,
+            objects.already_indexed,
+            objects.second_copies,
+            objects.quarantined,
+            reports.restored
         );
         for reason in objects.unreadable.iter().chain(&reports.not_restored) {
             text.push_str(&format!("\nnot indexed: {reason}"));

@@ -63,7 +63,9 @@ async fn database(config: &Config) -> anyhow::Result<String> {
     database.close().await;
     match chain {
         Ok(rows) => Ok(format!("{kind}, {instances} instances, {rows} audit rows in an unbroken chain")),
-        Err(row) => anyhow::bail!("{kind}: audit row {row} does not follow from the one before; somebody changed the trail"),
+        Err(row) => {
+            anyhow::bail!("{kind}: audit row {row} does not follow from the one before; somebody changed the trail")
+        }
     }
 }
 
@@ -82,14 +84,19 @@ async fn free_space(config: &Config) -> anyhow::Result<String> {
     let store = ImageStore::connect(&config.image_store_url()).await?;
     let Some(free) = store.free_bytes().await else { return Ok("the store does not say".to_owned()) };
     let low_water = config.image_store.low_water_bytes;
-    anyhow::ensure!(free > low_water, "{free} bytes are free; below {low_water} nothing is received. Make room, or lower image_store.low_water_bytes");
+    anyhow::ensure!(
+        free > low_water,
+        "{free} bytes are free; below {low_water} nothing is received. Make room, or lower image_store.low_water_bytes"
+    );
     Ok(format!("{:.1} GiB free", free as f64 / f64::from(1 << 30)))
 }
 
 async fn port(bind: std::net::SocketAddr) -> anyhow::Result<String> {
     match tokio::net::TcpListener::bind(bind).await {
         Ok(_) => Ok(format!("{bind} is free for the node")),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(format!("{bind} is in use; by the running node, if it runs")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Ok(format!("{bind} is in use; by the running node, if it runs"))
+        }
         Err(error) => Err(anyhow::anyhow!(error).context(format!("cannot listen on {bind}"))),
     }
 }

@@ -38,7 +38,11 @@ pub(crate) async fn run(args: &NodeArgs, output: Output, init: &InitArgs, ambien
 /// Makes the data folder and the node's keys.
 pub(crate) fn create(data_dir: &Path, ambient: &Ambient, organisation: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(data_dir)
+        .with_context(|| format!("cannot make {}", data_dir.display()))?;
     NodeKeys::create(&keys_dir(data_dir), ambient, organisation)?;
     Ok(())
 }

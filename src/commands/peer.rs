@@ -17,8 +17,12 @@ fn title(text: &str) -> anyhow::Result<AeTitle> {
 }
 
 pub(crate) async fn echo(output: Output, args: PeerArgs) -> anyhow::Result<()> {
-    let status = Association::verify(&args.peer, title(&args.calling)?, title(&args.called)?, RequestorTimeouts::default()).await?;
-    output.show(&json!({ "peer": args.peer, "status": status.0 }), || format!("{} answers: {}", args.peer, status.meaning()))?;
+    let status =
+        Association::verify(&args.peer, title(&args.calling)?, title(&args.called)?, RequestorTimeouts::default())
+            .await?;
+    output.show(&json!({ "peer": args.peer, "status": status.0 }), || {
+        format!("{} answers: {}", args.peer, status.meaning())
+    })?;
     anyhow::ensure!(status.is_success(), "the peer did not answer with success");
     Ok(())
 }
@@ -55,7 +59,11 @@ pub(crate) async fn send(output: Output, args: SendArgs) -> anyhow::Result<()> {
     output.show(&json!({ "accepted": accepted, "refused": refused, "error": error }), || {
         let mut text = format!("{accepted} of {} objects accepted by {}", objects.len(), target.address);
         for entry in &refused {
-            text.push_str(&format!("\n  {}: {}", entry["file"].as_str().unwrap_or_default(), entry["reason"].as_str().unwrap_or_default()));
+            text.push_str(&format!(
+                "\n  {}: {}",
+                entry["file"].as_str().unwrap_or_default(),
+                entry["reason"].as_str().unwrap_or_default()
+            ));
         }
         text
     })?;

@@ -69,7 +69,10 @@ async fn show(node: &Node, output: Output, id: ReportVersionId) -> anyhow::Resul
 async fn verify(node: &Node, output: Output, id: ReportVersionId) -> anyhow::Result<()> {
     let verification = node.reports.verify(id).await?;
     output.show(&verification, || {
-        let lines = verification.checks.iter().map(|check| format!("{}  {:<22} {}", if check.ok { "ok " } else { "BAD" }, check.name, check.detail));
+        let lines = verification
+            .checks
+            .iter()
+            .map(|check| format!("{}  {:<22} {}", if check.ok { "ok " } else { "BAD" }, check.name, check.detail));
         lines.collect::<Vec<_>>().join("\n")
     })?;
     anyhow::ensure!(verification.ok, "the report is not what was signed");
@@ -87,11 +90,13 @@ async fn files(node: &Node, output: Output, id: ReportVersionId, directory: &Pat
     let mut written = Vec::new();
     for (kind, name) in kinds {
         let path = directory.join(name);
-        std::fs::write(&path, node.reports.file(&WHO, id, kind).await?.bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, node.reports.file(&WHO, id, kind).await?.bytes)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         written.push(path);
     }
     let authority = directory.join("ca.pem");
-    std::fs::write(&authority, node.access.authority_pem()?).with_context(|| format!("cannot write {}", authority.display()))?;
+    std::fs::write(&authority, node.access.authority_pem()?)
+        .with_context(|| format!("cannot write {}", authority.display()))?;
     written.push(authority);
     output.show(&json!({ "files": written }), || {
         let verify = "openssl cms -verify -binary -inform DER -in signature.p7s -content manifest.json -CAfile ca.pem -out /dev/null";

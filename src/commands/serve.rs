@@ -9,7 +9,7 @@ use dokuei_web::WebSettings;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::{compose::Node, operations::NodeOperations, lifecycle::Lifecycle, output::Output};
+use crate::{compose::Node, lifecycle::Lifecycle, operations::NodeOperations, output::Output};
 
 /// A node whose ports are taken.
 pub(crate) struct Listening {
@@ -75,7 +75,9 @@ pub(crate) async fn run(node: Node, output: Output) -> anyhow::Result<ExitCode> 
     let addresses = listening.addresses()?;
     tracing::info!(dicom = %addresses.dicom, http = %addresses.http, version = env!("CARGO_PKG_VERSION"), "node is up");
     if output.json {
-        output.line(&json!({ "dicom": addresses.dicom, "http": addresses.http, "url": format!("http://{}/", addresses.http) }))?;
+        output.line(
+            &json!({ "dicom": addresses.dicom, "http": addresses.http, "url": format!("http://{}/", addresses.http) }),
+        )?;
     }
     let node = Arc::clone(&listening.node);
     let lifecycle = Lifecycle::new();
@@ -105,7 +107,11 @@ fn web_state(node: &Node) -> anyhow::Result<dokuei_web::WebState> {
         archive: Arc::clone(&node.archive),
         worklist: Arc::clone(&node.worklist),
         reports: Arc::clone(&node.reports),
-        operations: Arc::new(NodeOperations { database: node.database.clone(), store: node.store.clone(), ambient: node.ambient.clone() }),
+        operations: Arc::new(NodeOperations {
+            database: node.database.clone(),
+            store: node.store.clone(),
+            ambient: node.ambient.clone(),
+        }),
         claim_key: node.keys.claim_key(),
         settings: WebSettings {
             public_https: node.config.http.public_url.as_deref().is_some_and(|url| url.starts_with("https://")),

@@ -26,7 +26,14 @@ pub(crate) async fn jobs(node: &Node, output: Output, command: JobsCommand) -> a
                 .collect();
             output.table(&rows, &["id", "queue", "state", "attempt", "due", "last error"], "no work waits", |row| {
                 let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-                vec![text("id"), text("queue"), text("state"), format!("{}/{}", row["attempt"], row["max_attempts"]), text("run_at"), text("last_error")]
+                vec![
+                    text("id"),
+                    text("queue"),
+                    text("state"),
+                    format!("{}/{}", row["attempt"], row["max_attempts"]),
+                    text("run_at"),
+                    text("last_error"),
+                ]
             })
         }
         JobsCommand::Retry { job } => {
@@ -34,7 +41,10 @@ pub(crate) async fn jobs(node: &Node, output: Output, command: JobsCommand) -> a
             let mut tx = node.database.write().await?;
             let revived = tx.job_revive(id, node.ambient.now()).await?;
             tx.commit().await?;
-            anyhow::ensure!(revived, "the job is not dead, or another of its kind waits already; see `dokuei jobs list`");
+            anyhow::ensure!(
+                revived,
+                "the job is not dead, or another of its kind waits already; see `dokuei jobs list`"
+            );
             output.show(&json!({ "job": id }), || format!("job {id} runs again"))
         }
     }

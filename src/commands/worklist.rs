@@ -31,7 +31,9 @@ async fn list(node: &Node, output: Output) -> anyhow::Result<()> {
     let header = ["case", "state", "priority", "facility", "patient", "what", "images", "reader", "due"];
     output.table(&rows, &header, "the worklist is empty", |row| {
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        let images = row["expected"].as_i64().map_or_else(|| row["received"].to_string(), |expected| format!("{} of {expected}", row["received"]));
+        let images = row["expected"]
+            .as_i64()
+            .map_or_else(|| row["received"].to_string(), |expected| format!("{} of {expected}", row["received"]));
         let late = if row["overdue"].as_bool().unwrap_or_default() { " LATE" } else { "" };
         vec![
             text("case"),
@@ -101,7 +103,8 @@ async fn assign(node: &Node, output: Output, case: &str, reader: Option<&str>) -
 async fn enter_request(node: &Node, output: Output, args: RequestArgs) -> anyhow::Result<()> {
     let facility = facility_id(&args.facility)?;
     let uid = StudyUid::parse(&args.study).with_context(|| format!("'{}' is not a UID", args.study))?;
-    let study = node.database.read().await?.study_by_uid(&facility, &uid).await?.context("the facility has no such study")?;
+    let study =
+        node.database.read().await?.study_by_uid(&facility, &uid).await?.context("the facility has no such study")?;
     let request = NewRequest {
         clinical_question: args.question,
         callback_number: args.callback,

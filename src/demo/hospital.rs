@@ -13,8 +13,8 @@ use dokuei_dataset::{
     part10::{self, FileMeta},
 };
 use dokuei_dimse::{
-    Admission, AssociationRequest, BoundServer, Decision, Handlers, Part10File, RequestorTimeouts, Server, ServerConfig, Status, Stop,
-    StoragePolicy, StoreRequest, StoreService, StoreSink, Target, send_objects,
+    Admission, AssociationRequest, BoundServer, Decision, Handlers, Part10File, RequestorTimeouts, Server,
+    ServerConfig, Status, Stop, StoragePolicy, StoreRequest, StoreService, StoreSink, Target, send_objects,
 };
 use dokuei_domain::{AeTitle, Ambient, SeriesUid, SopInstanceUid, StudyUid, Uid};
 
@@ -31,8 +31,12 @@ pub(crate) struct Identity {
     pub(crate) sex: &'static str,
 }
 
-pub(crate) const PATIENT: Identity =
-    Identity { patient_id: "0001234567", name: "Yamada^Taro=山田^太郎=やまだ^たろう", birth_date: "19500314", sex: "M" };
+pub(crate) const PATIENT: Identity = Identity {
+    patient_id: "0001234567",
+    name: "Yamada^Taro=山田^太郎=やまだ^たろう",
+    birth_date: "19500314",
+    sex: "M",
+};
 
 /// A study made ready to be sent.
 pub(crate) struct PreparedStudy {
@@ -47,7 +51,9 @@ pub(crate) fn prepare(source: &Path, target: &Path, ambient: &Ambient, today: &s
     let study = StudyUid::new(ambient.new_uid());
     let series = SeriesUid::new(ambient.new_uid());
     let mut names: Vec<_> = std::fs::read_dir(source)
-        .with_context(|| format!("the demonstration needs the images in {}; run it from a clone of the project", source.display()))?
+        .with_context(|| {
+            format!("the demonstration needs the images in {}; run it from a clone of the project", source.display())
+        })?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "dcm"))
         .collect();
@@ -56,7 +62,8 @@ pub(crate) fn prepare(source: &Path, target: &Path, ambient: &Ambient, today: &s
     for path in names {
         let bytes = std::fs::read(&path)?;
         let instance = SopInstanceUid::new(ambient.new_uid());
-        let file = with_identity(&bytes, &study, &series, &instance, today).with_context(|| format!("cannot prepare {}", path.display()))?;
+        let file = with_identity(&bytes, &study, &series, &instance, today)
+            .with_context(|| format!("cannot prepare {}", path.display()))?;
         let out = target.join(path.file_name().context("a file without a name")?);
         std::fs::write(&out, file)?;
         files.push(out);
@@ -65,7 +72,13 @@ pub(crate) fn prepare(source: &Path, target: &Path, ambient: &Ambient, today: &s
     Ok(PreparedStudy { study, files })
 }
 
-fn with_identity(file: &[u8], study: &StudyUid, series: &SeriesUid, instance: &SopInstanceUid, today: &str) -> anyhow::Result<Vec<u8>> {
+fn with_identity(
+    file: &[u8],
+    study: &StudyUid,
+    series: &SeriesUid,
+    instance: &SopInstanceUid,
+    today: &str,
+) -> anyhow::Result<Vec<u8>> {
     let (meta, offset) = part10::parse_header(file)?;
     let uid = |text: &str| text.as_bytes().to_vec();
     let utf8 = dokuei_charset::SpecificCharacterSet::utf8();
@@ -97,7 +110,11 @@ fn with_identity(file: &[u8], study: &StudyUid, series: &SeriesUid, instance: &S
 }
 
 /// Sends the study to the node by C-STORE.
-pub(crate) async fn send(study: &PreparedStudy, node: std::net::SocketAddr, node_title: &AeTitle) -> anyhow::Result<()> {
+pub(crate) async fn send(
+    study: &PreparedStudy,
+    node: std::net::SocketAddr,
+    node_title: &AeTitle,
+) -> anyhow::Result<()> {
     let mut objects = Vec::with_capacity(study.files.len());
     for path in &study.files {
         objects.push(Part10File::open(path).await?);
@@ -109,7 +126,12 @@ pub(crate) async fn send(study: &PreparedStudy, node: std::net::SocketAddr, node
         timeouts: RequestorTimeouts::default(),
     };
     let report = send_objects(&target, objects, &tokio_util::sync::CancellationToken::new(), |_, _| {}).await;
-    anyhow::ensure!(report.all_accepted(), "the node did not take all images: {:?} {:?}", report.error, report.outcomes);
+    anyhow::ensure!(
+        report.all_accepted(),
+        "the node did not take all images: {:?} {:?}",
+        report.error,
+        report.outcomes
+    );
     Ok(())
 }
 
@@ -132,8 +154,12 @@ impl HospitalArchive {
     }
 
     pub(crate) async fn serve(self, stop: Stop) {
-        let handlers =
-            Handlers { admission: Anybody, policy: Box::new(StoragePolicy), store: FolderStore { folder: self.folder }, observer: Box::new(()) };
+        let handlers = Handlers {
+            admission: Anybody,
+            policy: Box::new(StoragePolicy),
+            store: FolderStore { folder: self.folder },
+            observer: Box::new(()),
+        };
         self.server.serve(handlers, stop).await;
     }
 }

@@ -41,11 +41,23 @@ struct Stage {
     folder: PathBuf,
 }
 
-pub(crate) async fn run(args: &NodeArgs, output: Output, demo: &DemoArgs, ambient: Ambient) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    args: &NodeArgs,
+    output: Output,
+    demo: &DemoArgs,
+    ambient: Ambient,
+) -> anyhow::Result<ExitCode> {
     telemetry::start(if demo.once { "warn" } else { "info" }, LogFormat::Text);
     let clock = once::Steps::start(output, demo.once, ambient.clone());
-    let folder = args.data_dir.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("dokuei-demo-{}", ambient.new_uuid())));
-    anyhow::ensure!(!crate::compose::keys_dir(&folder).exists(), "{} holds a node already; name an empty folder", folder.display());
+    let folder = args
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("dokuei-demo-{}", ambient.new_uuid())));
+    anyhow::ensure!(
+        !crate::compose::keys_dir(&folder).exists(),
+        "{} holds a node already; name an empty folder",
+        folder.display()
+    );
     // What `--once` made is looked at afterwards; a demonstration for a person leaves nothing, unless its folder was named.
     let _thrown_away = (args.data_dir.is_none() && !demo.once).then(|| ThrowAway(folder.clone()));
     let archive = hospital::HospitalArchive::bind(folder.join("hospital/received"), 0).await?;
@@ -135,7 +147,9 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Result<Opti
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), waiting).await.with_context(|| format!("gave up waiting for {what}"))?
+    tokio::time::timeout(Duration::from_secs(120), waiting)
+        .await
+        .with_context(|| format!("gave up waiting for {what}"))?
 }
 
 /// A folder that is removed at the end.

@@ -60,7 +60,11 @@ pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> any
 
     let case = until("the case on the reader's worklist", async || {
         let worklist = reader.get("/api/v1/worklist").await?;
-        Ok(worklist.as_array().and_then(|entries| entries.first()).and_then(|entry| entry["case"].as_str()).map(str::to_owned))
+        Ok(worklist
+            .as_array()
+            .and_then(|entries| entries.first())
+            .and_then(|entry| entry["case"].as_str())
+            .map(str::to_owned))
     })
     .await?;
     steps.step("case on the worklist")?;
@@ -69,7 +73,10 @@ pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> any
     let series = reader.get(&format!("/api/v1/cases/{case}/series")).await?;
     let first = series[0]["frames"][0]["href"].as_str().context("the case shows no images")?;
     let image = reader.download(first).await?;
-    anyhow::ensure!(image.starts_with(&[0xFF, 0xD8]) || image.starts_with(b"\x89PNG"), "the node did not render an image");
+    anyhow::ensure!(
+        image.starts_with(&[0xFF, 0xD8]) || image.starts_with(b"\x89PNG"),
+        "the node did not render an image"
+    );
     steps.step("image looked at")?;
     reader.save_draft(&case, FINDINGS, IMPRESSION, RECOMMENDATION).await?;
     steps.step("draft saved")?;
@@ -79,7 +86,12 @@ pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> any
     let kept = stage.folder.join("report").join(&report);
     std::fs::create_dir_all(&kept)?;
     let mut files = Vec::new();
-    for (kind, name) in [("structured_report", "sr.dcm"), ("encapsulated_pdf", "report-pdf.dcm"), ("manifest", "manifest.json"), ("signature", "signature.p7s")] {
+    for (kind, name) in [
+        ("structured_report", "sr.dcm"),
+        ("encapsulated_pdf", "report-pdf.dcm"),
+        ("manifest", "manifest.json"),
+        ("signature", "signature.p7s"),
+    ] {
         let bytes = reader.download(&format!("/reports/{report}/files/{kind}?original=1")).await?;
         let path = kept.join(name);
         std::fs::write(&path, &bytes)?;
@@ -110,6 +122,9 @@ async fn returned(stage: &Stage, signed: &[u8], manifest: &Value, what: &str) ->
     let path = stage.received.join(format!("{uid}.dcm"));
     let received = until(&format!("the {what} at the hospital"), async || Ok(std::fs::read(&path).ok())).await?;
     let (_, received_offset) = part10::parse_header(&received)?;
-    anyhow::ensure!(received[received_offset..] == signed[offset..], "the {what} that the hospital holds differs from the signed one");
+    anyhow::ensure!(
+        received[received_offset..] == signed[offset..],
+        "the {what} that the hospital holds differs from the signed one"
+    );
     Ok(path)
 }

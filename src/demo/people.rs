@@ -57,7 +57,13 @@ pub(crate) async fn enrol(node: &Node, archive: SocketAddr) -> anyhow::Result<Pe
     };
     let account = |id: &str, role: Role, name: &str| -> anyhow::Result<NewAccount> {
         let facility = (role == Role::Facility).then(|| facility.clone());
-        Ok(NewAccount { id: AccountId::parse(id)?, role, facility, display_name: name.to_owned(), language: Language::Japanese })
+        Ok(NewAccount {
+            id: AccountId::parse(id)?,
+            role,
+            facility,
+            display_name: name.to_owned(),
+            language: Language::Japanese,
+        })
     };
     Ok(People {
         reader: access.reader_add(&WHO, reader).await?,

@@ -37,7 +37,8 @@ impl Person {
             ("password", self.enrolment.password.clone()),
             ("code", self.code(now_seconds, 0)?),
         ];
-        let answer = self.http.post(format!("{}/sign-in", self.base)).header("Origin", &self.base).form(&form).send().await?;
+        let answer =
+            self.http.post(format!("{}/sign-in", self.base)).header("Origin", &self.base).form(&form).send().await?;
         anyhow::ensure!(answer.status().is_redirection(), "sign-in was refused: {}", answer.status());
         Ok(())
     }
@@ -59,12 +60,19 @@ impl Person {
 
     /// Claims as the button of the worklist does.
     pub(crate) async fn claim(&self, case: &str) -> anyhow::Result<()> {
-        let answer = self.http.post(format!("{}/cases/{case}/claim", self.base)).header("Origin", &self.base).send().await?;
+        let answer =
+            self.http.post(format!("{}/cases/{case}/claim", self.base)).header("Origin", &self.base).send().await?;
         anyhow::ensure!(answer.status().is_redirection(), "the claim was refused: {}", answer.status());
         Ok(())
     }
 
-    pub(crate) async fn save_draft(&self, case: &str, findings: &str, impression: &str, recommendation: &str) -> anyhow::Result<()> {
+    pub(crate) async fn save_draft(
+        &self,
+        case: &str,
+        findings: &str,
+        impression: &str,
+        recommendation: &str,
+    ) -> anyhow::Result<()> {
         let body = json!({ "findings": findings, "impression": impression, "recommendation": recommendation, "base_version": 0 });
         self.json(reqwest::Method::PUT, &format!("/api/v1/cases/{case}/draft"), &body).await.map(drop)
     }
@@ -78,7 +86,8 @@ impl Person {
     }
 
     async fn json(&self, method: reqwest::Method, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.http.request(method.clone(), format!("{}{path}", self.base)).header("Origin", &self.base).json(body);
+        let request =
+            self.http.request(method.clone(), format!("{}{path}", self.base)).header("Origin", &self.base).json(body);
         let answer = request.send().await?;
         let status = answer.status();
         let text = answer.text().await?;

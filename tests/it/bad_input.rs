@@ -4,9 +4,7 @@
 use dokuei_dimse::Status;
 use dokuei_testkit::data_set::{DataSetWriter, Encoding, Tag};
 
-use crate::harness::{
-    CT, Index, Object, Peer, SlowSender, TestNode, command, data, pdu, scu, send, synthetic, uid,
-};
+use crate::harness::{CT, Index, Object, Peer, SlowSender, TestNode, command, data, pdu, scu, send, synthetic, uid};
 
 /// What a peer does, and the source and reason of the A-ABORT for it.
 struct Fault {
@@ -27,11 +25,36 @@ async fn a_peer_that_breaks_the_protocol_is_aborted_with_the_reason() {
     let in_the_middle = [&begin[..], &data(1, false, &bytes[..bytes.len() / 2])].concat();
     let faults = [
         Fault { name: "garbage", bytes: b"GET / HTTP/1.1\r\n\r\n".to_vec(), abort: (2, 1), audited: "does not exist" },
-        Fault { name: "a second request", bytes: pdu(1, &[0; 100]), abort: (2, 2), audited: "not allowed in this state" },
-        Fault { name: "a PDU of 4 GiB", bytes: vec![4, 0, 0xff, 0xff, 0xff, 0xff], abort: (2, 6), audited: "exceeds the limit" },
-        Fault { name: "a fragment longer than its PDU", bytes: pdu(4, &[0, 0, 1, 0, 1, 3]), abort: (2, 6), audited: "malformed" },
-        Fault { name: "a context that was not accepted", bytes: command(9, "1.2.3"), abort: (2, 6), audited: "context 9 was not accepted" },
-        Fault { name: "a data set without command", bytes: data(1, true, b"xx"), abort: (2, 2), audited: "none is expected" },
+        Fault {
+            name: "a second request",
+            bytes: pdu(1, &[0; 100]),
+            abort: (2, 2),
+            audited: "not allowed in this state",
+        },
+        Fault {
+            name: "a PDU of 4 GiB",
+            bytes: vec![4, 0, 0xff, 0xff, 0xff, 0xff],
+            abort: (2, 6),
+            audited: "exceeds the limit",
+        },
+        Fault {
+            name: "a fragment longer than its PDU",
+            bytes: pdu(4, &[0, 0, 1, 0, 1, 3]),
+            abort: (2, 6),
+            audited: "malformed",
+        },
+        Fault {
+            name: "a context that was not accepted",
+            bytes: command(9, "1.2.3"),
+            abort: (2, 6),
+            audited: "context 9 was not accepted",
+        },
+        Fault {
+            name: "a data set without command",
+            bytes: data(1, true, b"xx"),
+            abort: (2, 2),
+            audited: "none is expected",
+        },
         Fault {
             name: "the other context within an object",
             bytes: [&in_the_middle[..], &data(3, true, b"xx")].concat(),
@@ -87,7 +110,7 @@ async fn what_is_no_association_request_is_turned_away_at_the_door() {
     cut.send(&[1, 0, 0, 0, 0, 200, 0, 1]).await;
     drop(cut);
 
-    node.logged("connection ended before it was an association").await;
+    node.logged("connection failed before an association").await;
     witness.finish_unharmed(&node, "HOSP1").await;
 }
 
@@ -98,7 +121,11 @@ fn header_of(study: Option<&str>, series: Option<&str>, instance: Option<&str>) 
     if let Some(uid) = instance {
         out.text(Tag(0x0008, 0x0018), b"UI", uid);
     }
-    out.text(Tag(0x0008, 0x0060), b"CS", "CT").text(Tag(0x0010, 0x0010), b"PN", "Test^Patient").text(Tag(0x0010, 0x0020), b"LO", "P1");
+    out.text(Tag(0x0008, 0x0060), b"CS", "CT").text(Tag(0x0010, 0x0010), b"PN", "Test^Patient").text(
+        Tag(0x0010, 0x0020),
+        b"LO",
+        "P1",
+    );
     if let Some(uid) = study {
         out.text(Tag(0x0020, 0x000D), b"UI", uid);
     }
@@ -134,7 +161,7 @@ async fn an_object_that_cannot_be_filed_is_refused_and_the_next_one_is_taken(ind
         ("another SOP class than the command's", another_class, 0xA900),
         ("no data set at all", b"this is no data set, whatever else it is".to_vec(), 0xC000),
         ("a data set cut off within an element", header_of(study, series, instance)[..60].to_vec(), 0xC000),
-        ("nothing", Vec::new(), 0xC000),
+        ("nothing", Vec::new(), 0xC001),
         ("an object of 2 MiB", Object::ct(&large).data_set, 0xC003),
     ];
     let mut association = scu(&node, "HOSP1").await;

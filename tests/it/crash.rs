@@ -7,15 +7,22 @@ use std::task::{Context, Poll};
 
 use dokuei_dimse::Status;
 use dokuei_testkit::{
-    Cluster, data_set::Encoding, eventually,
+    Cluster,
+    data_set::Encoding,
+    eventually,
     postgres::{Durability, PostgresError},
     synthetic::CtImage,
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::harness::{Index, Object, PATIENCE, SlowSender, TestNode, CT, associate, echo, scu, send, send_from, synthetic};
+use crate::harness::{
+    CT, Index, Object, PATIENCE, SlowSender, TestNode, associate, echo, scu, send, send_from, synthetic,
+};
 
-on_both_databases!(what_was_acknowledged_survives_kill_and_the_loss_of_the_index, a_crowd_of_small_objects_survives_too);
+on_both_databases!(
+    what_was_acknowledged_survives_kill_and_the_loss_of_the_index,
+    a_crowd_of_small_objects_survives_too
+);
 
 /// What each study must hold.
 type Expected = BTreeMap<String, BTreeMap<String, Vec<u8>>>;

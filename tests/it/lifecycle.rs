@@ -26,7 +26,10 @@ async fn a_stop_lets_the_object_in_flight_finish() {
     assert_eq!(status, Status::SUCCESS);
     assert_eq!(node.wait_for_end().await.code(), Some(0), "{}", node.log_text());
     let ended = send(&mut idle, &Object::ct(&synthetic(1, 72).remove(0))).await.unwrap_err();
-    assert!(matches!(ended, AssociationError::Aborted(_) | AssociationError::Closed | AssociationError::Connection(_)), "{ended}");
+    assert!(
+        matches!(ended, AssociationError::Aborted(_) | AssociationError::Closed | AssociationError::Connection(_)),
+        "{ended}"
+    );
     assert!(node.export_instance("HOSP1", &object.sop_instance).await.as_ref() == Some(&object.data_set));
     node.nothing_half_stored().await;
 }
@@ -56,7 +59,9 @@ async fn a_second_signal_aborts() {
 async fn a_port_that_is_taken_is_named() {
     let node = TestNode::start(Index::Sqlite).await;
     let mut second = TestNode::init(Index::Sqlite).await;
-    for (key, address, word) in [("dicom.bind", node.dicom().to_string(), "DICOM"), ("http.bind", node.url().replace("http://", ""), "HTTP")] {
+    for (key, address, word) in
+        [("dicom.bind", node.dicom().to_string(), "DICOM"), ("http.bind", node.url().replace("http://", ""), "HTTP")]
+    {
         second.set("dicom.bind", "127.0.0.1:0").set("http.bind", "127.0.0.1:0").set(key, &address);
         let output = second.try_cli(&["serve"]).await;
         assert_eq!(output.status.code(), Some(1), "{output}");
@@ -97,7 +102,12 @@ async fn mistakes_of_the_administrator_are_named() {
     assert!(output.stderr_text().contains("DOKUEI__DICOM__BNID"), "{output}");
 
     // A command line that does not exist.
-    for arguments in [&["serv"][..], &["facility", "add"], &["export", "--facility", "H"], &["user", "add", "--id", "a", "--role", "facility", "--name", "a"]] {
+    for arguments in [
+        &["serv"][..],
+        &["facility", "add"],
+        &["export", "--facility", "H"],
+        &["user", "add", "--id", "a", "--role", "facility", "--name", "a"],
+    ] {
         let output = run(arguments).await.unwrap();
         assert_eq!(output.status.code(), Some(2), "{output}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{output}");
@@ -125,7 +135,12 @@ async fn the_command_line_works_beside_the_running_node(index: Index) {
     echo(&node, "NEW1").await.unwrap_err();
 
     // A facility that is added now may send now.
-    node.add_facility_with("NEW", &["NEW1:reading"], &["--return", "dicom:PACS@127.0.0.1:11112", "--issuer-alias", "NEWHOSP"]).await;
+    node.add_facility_with(
+        "NEW",
+        &["NEW1:reading"],
+        &["--return", "dicom:PACS@127.0.0.1:11112", "--issuer-alias", "NEWHOSP"],
+    )
+    .await;
     assert_eq!(send_alone(&node, "NEW1", &Object::ct(&image)).await.unwrap(), Status::SUCCESS);
     node.cli(&["facility", "edit", "--id", "NEW", "--calling-aet", "NEW2:prior"]).await;
     assert_eq!(echo(&node, "NEW2").await.unwrap(), Status::SUCCESS);
@@ -133,7 +148,18 @@ async fn the_command_line_works_beside_the_running_node(index: Index) {
     assert_eq!(facilities[0]["id"], "NEW");
     assert_eq!(facilities[0]["peers"].as_array().unwrap().len(), 2, "{facilities}");
 
-    let reader = ["reader", "add", "--id", "R1", "--name", "Yamada^Taro=山田^太郎=やまだ^たろう", "--modality", "CT,MR", "--hours", "Mon-Fri 08:00-20:00"];
+    let reader = [
+        "reader",
+        "add",
+        "--id",
+        "R1",
+        "--name",
+        "Yamada^Taro=山田^太郎=やまだ^たろう",
+        "--modality",
+        "CT,MR",
+        "--hours",
+        "Mon-Fri 08:00-20:00",
+    ];
     let enrolment = node.cli(&reader).await;
     for key in ["password", "totp_secret_base32", "otpauth_url", "certificate_serial"] {
         assert!(enrolment[key].as_str().is_some_and(|text| !text.is_empty()), "{key} is missing");
@@ -149,7 +175,18 @@ async fn the_command_line_works_beside_the_running_node(index: Index) {
     for arguments in [
         &["facility", "add", "--id", "NEW", "--name", "x", "--issuer", "1.2.3"][..],
         &["facility", "add", "--id", "X", "--name", "x", "--issuer", "1.2.3", "--calling-aet", "NEW1"],
-        &["facility", "add", "--id", "X", "--name", "x", "--issuer", "1.2.3", "--calling-aet", "TOO_LONG_A_TITLE_FOR_DICOM"],
+        &[
+            "facility",
+            "add",
+            "--id",
+            "X",
+            "--name",
+            "x",
+            "--issuer",
+            "1.2.3",
+            "--calling-aet",
+            "TOO_LONG_A_TITLE_FOR_DICOM",
+        ],
         &["facility", "add", "--id", "X", "--name", "x", "--issuer", "1.2.3", "--return", "ftp://somewhere"],
         &["reader", "add", "--id", "R1", "--name", "A^B", "--modality", "CT"],
         &["reader", "add", "--id", "R2", "--name", "A^B", "--modality", "CT", "--hours", "sometimes"],
@@ -174,7 +211,9 @@ async fn our_own_sender_talks_to_other_receivers() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = crate::harness::Pacs::start(folder.path(), "PACS", &[]).await;
     let peer = receiver.address().to_string();
-    let run = |arguments: Vec<String>| Tool::at(BINARY).args(arguments).arg("--json").timeout(Duration::from_secs(60)).run_async();
+    let run = |arguments: Vec<String>| {
+        Tool::at(BINARY).args(arguments).arg("--json").timeout(Duration::from_secs(60)).run_async()
+    };
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
 
     let echo = run(words(&format!("echo {peer} --called PACS"))).await.unwrap().success();
@@ -184,7 +223,7 @@ async fn our_own_sender_talks_to_other_receivers() {
     send.push(dokuei_testkit::testdata("charset/hitachi_001").display().to_string());
     send.push(dokuei_testkit::testdata("charset/chrSQEncoding.dcm").display().to_string());
     let sent = run(send).await.unwrap().failure();
-    let summary: serde_json::Value = serde_json::from_slice(&sent.stdout).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&sent.stdout).unwrap_or_else(|error| panic!("{error}: {sent}"));
     assert_eq!(summary["accepted"], 4, "{sent}");
     assert_eq!(summary["refused"].as_array().unwrap().len(), 1, "a file without UIDs cannot be sent: {sent}");
     assert_eq!(receiver.received().len(), 4);
@@ -201,7 +240,9 @@ async fn help_and_version_are_there() {
     assert!(node.wait_for_exit(PATIENCE).await.unwrap().success());
     assert_eq!(node.lines(), [format!("dokuei {}", env!("CARGO_PKG_VERSION"))]);
     let help = Tool::at(BINARY).arg("--help").run_async().await.unwrap().success();
-    for command in ["serve", "demo", "init", "facility", "reader", "worklist", "report", "export", "rebuild-index", "doctor"] {
+    for command in
+        ["serve", "demo", "init", "facility", "reader", "worklist", "report", "export", "rebuild-index", "doctor"]
+    {
         assert!(help.stdout_text().contains(command), "{command} is not in the help");
     }
 }

@@ -74,7 +74,8 @@ fn sop_class_within(data_set: &[u8]) -> Option<String> {
 fn object_of(file: &[u8], sop_instance: Option<&str>, seed: u64) -> Object {
     let meta = Meta::read(file);
     let data_set = file[meta.data_set..].to_vec();
-    let without_meta = if data_set.get(4..6).is_some_and(|vr| vr.iter().all(u8::is_ascii_uppercase)) { EXPLICIT } else { IMPLICIT };
+    let without_meta =
+        if data_set.get(4..6).is_some_and(|vr| vr.iter().all(u8::is_ascii_uppercase)) { EXPLICIT } else { IMPLICIT };
     let said = sop_instance.filter(|text| SopInstanceUid::parse(text).is_ok()).map(str::to_owned);
     Object {
         sop_class: meta.sop_class.or_else(|| sop_class_within(&data_set)).unwrap_or_else(|| CT.to_owned()),
@@ -213,7 +214,8 @@ async fn directories_and_files_without_uids_are_refused() {
 #[tokio::test]
 async fn every_malformed_file_is_survived() {
     let mut node = TestNode::start(Index::Sqlite).await;
-    let files: Vec<_> = testdata_files().into_iter().filter(|file| file.malformed()).map(|file| file.location()).collect();
+    let files: Vec<_> =
+        testdata_files().into_iter().filter(|file| file.malformed()).map(|file| file.location()).collect();
     assert!(files.len() > 60);
 
     Box::pin(broken_ones_are_survived(&node, &files)).await;
@@ -228,7 +230,8 @@ async fn every_malformed_file_is_survived() {
 async fn whole_data_folder() {
     let folder = std::env::var_os("DOKUEI_DATA_DIR").map(PathBuf::from).expect("DOKUEI_DATA_DIR names the folder");
     let listed = manifest(&folder);
-    let (broken, sound): (Vec<_>, Vec<_>) = listed.into_iter().partition(|file| file.path.starts_with(folder.join("malformed")));
+    let (broken, sound): (Vec<_>, Vec<_>) =
+        listed.into_iter().partition(|file| file.path.starts_with(folder.join("malformed")));
     let mut node = TestNode::start(Index::Sqlite).await;
 
     Box::pin(all_come_out_as_they_went_in(&node, &sound)).await;
@@ -239,7 +242,9 @@ async fn whole_data_folder() {
 
     node.nothing_half_stored().await;
     let (stored, refused, survived) = (sound.len() - refused.len(), refused.len(), broken.len());
-    say(&format!("{stored} files came out as they went in, {refused} were refused, {survived} malformed ones survived"));
+    say(&format!(
+        "{stored} files came out as they went in, {refused} were refused, {survived} malformed ones survived"
+    ));
     node.stop().await;
 }
 
@@ -253,7 +258,8 @@ fn manifest(folder: &Path) -> Vec<RealFile> {
     let text = std::fs::read_to_string(folder.join("MANIFEST.csv")).expect("the folder has a MANIFEST.csv");
     let mut lines = text.lines().map(fields);
     let header = lines.next().expect("the manifest has a header");
-    let column = |name: &str| header.iter().position(|field| field == name).expect("the manifest has the usual columns");
+    let column =
+        |name: &str| header.iter().position(|field| field == name).expect("the manifest has the usual columns");
     let [path, study, series, instance] = ["path", "study_uid", "series_uid", "sop_uid"].map(column);
     let file = |line: Vec<String>| RealFile {
         path: folder.join(&line[path]),

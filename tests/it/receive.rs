@@ -94,7 +94,8 @@ async fn two_facilities_may_send_the_same_uids(index: Index) {
     node.add_facility("HOSP2", &["HOSP2"]).await;
     let ours = synthetic(2, 11);
     // Hospital 2 imported the CD of hospital 1 and gave the patient an ID of its own.
-    let theirs: Vec<_> = ours.iter().map(|image| image.clone().with_patient("B-7", "Test^Patient", "ISO_IR 100")).collect();
+    let theirs: Vec<_> =
+        ours.iter().map(|image| image.clone().with_patient("B-7", "Test^Patient", "ISO_IR 100")).collect();
     let study = ours[0].study_instance_uid.clone();
 
     for (calling, images) in [("HOSP1", &ours), ("HOSP2", &theirs)] {
@@ -176,7 +177,9 @@ async fn of_several_transfer_syntaxes_a_lossless_one_is_taken() {
     let node = TestNode::start(Index::Sqlite).await;
     let ct = crate::harness::CT;
     let association =
-        associate(&node, "HOSP1", &[(ct, &[JPEG_BASELINE, JPEG_2000, JPEG_LOSSLESS]), (ct, &[JPEG_BASELINE])]).await.unwrap();
+        associate(&node, "HOSP1", &[(ct, &[JPEG_BASELINE, JPEG_2000, JPEG_LOSSLESS]), (ct, &[JPEG_BASELINE])])
+            .await
+            .unwrap();
     let chosen: Vec<_> =
         association.contexts().iter().map(|context| context.transfer_syntax.as_ref().unwrap().to_string()).collect();
     assert_eq!(chosen, [JPEG_LOSSLESS, JPEG_BASELINE]);
@@ -193,8 +196,12 @@ async fn what_was_stored_is_a_file_that_other_tools_open() {
     assert_eq!(blobs.len(), 1);
     let name = blobs[0].to_string_lossy().into_owned();
     assert!(!name.contains(&image.sop_instance_uid), "a peer's UID is part of a path: {name}");
-    let dump = dokuei_testkit::Tool::find("dcmdump").unwrap().args(["+fo", "-q"]).arg(&blobs[0]).run().unwrap().success();
+    let dump =
+        dokuei_testkit::Tool::find("dcmdump").unwrap().args(["+fo", "-q"]).arg(&blobs[0]).run().unwrap().success();
     assert!(dump.stdout_text().contains(&image.study_instance_uid), "{dump}");
     // (0002,0016) says who sent it (PS3.10 7.1).
-    assert!(dump.stdout_text().lines().any(|line| line.starts_with("(0002,0016)") && line.contains("[HOSP1]")), "{dump}");
+    assert!(
+        dump.stdout_text().lines().any(|line| line.starts_with("(0002,0016)") && line.contains("[HOSP1]")),
+        "{dump}"
+    );
 }

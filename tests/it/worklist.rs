@@ -57,7 +57,10 @@ async fn a_settled_study_opens_a_case_for_reading_and_none_for_a_prior(index: In
     assert_eq!(entry["patient_id"], "K-77");
     assert_eq!((&entry["modalities"], &entry["body_part"]), (&json!("CT"), &json!("HEAD")));
     assert_eq!((&entry["facility"], &entry["facility_name"]), (&json!("HOSP1"), &json!("デモ病院")));
-    assert_eq!((&entry["received"], &entry["state"], &entry["priority"]), (&json!(3), &json!("SCHEDULED"), &json!("routine")));
+    assert_eq!(
+        (&entry["received"], &entry["state"], &entry["priority"]),
+        (&json!(3), &json!("waiting"), &json!("routine"))
+    );
     node.audited("case.open", "success", "routine").await;
 
     send_all(&node, "EVERYTHING", &both).await;
@@ -81,7 +84,8 @@ async fn a_settled_study_opens_a_case_for_reading_and_none_for_a_prior(index: In
 async fn a_case_goes_to_a_reader_with_the_skill_and_says_why(index: Index) {
     let mut node = TestNode::init(index).await;
     node.add_facility("HOSP1", &["HOSP1"]).await;
-    for (id, name, modality) in [("R1", "Sato^Hanako=佐藤^花子", "CT,MR"), ("R2", "Suzuki^Ichiro=鈴木^一郎", "MR")] {
+    for (id, name, modality) in [("R1", "Sato^Hanako=佐藤^花子", "CT,MR"), ("R2", "Suzuki^Ichiro=鈴木^一郎", "MR")]
+    {
         node.cli(&["reader", "add", "--id", id, "--name", name, "--modality", modality]).await;
     }
     node.serve().await;
@@ -97,7 +101,16 @@ async fn a_case_goes_to_a_reader_with_the_skill_and_says_why(index: Index) {
     node.audited("case.assign", "success", "R1").await;
 
     // What the hospital asks, by command.
-    let request = ["--question", "頭痛。出血の有無をお願いします。", "--callback", "088-000-0000", "--physician", "内科 外来", "--priority", "emergency"];
+    let request = [
+        "--question",
+        "頭痛。出血の有無をお願いします。",
+        "--callback",
+        "088-000-0000",
+        "--physician",
+        "内科 外来",
+        "--priority",
+        "emergency",
+    ];
     let entered = [&["worklist", "request", "--facility", "HOSP1", "--study", study.as_str()][..], &request].concat();
     node.cli(&entered).await;
     let shown = node.cli(&["worklist", "show", id]).await;

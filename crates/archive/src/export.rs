@@ -47,7 +47,8 @@ impl Archive {
             What::Study(uid) => uid.to_string(),
             What::Instance(uid) => uid.to_string(),
         };
-        let event = AuditEvent::new(now, actor, "archive.export", AuditOutcome::Success).facility(facility).subject(subject);
+        let event =
+            AuditEvent::new(now, actor, "archive.export", AuditOutcome::Success).facility(facility).subject(subject);
         let mut tx = self.database.write().await?;
         tx.audit(event.detail(format!("{} objects", summary.files.len())));
         tx.commit().await?;
@@ -58,7 +59,11 @@ impl Archive {
         let mut tx = self.database.read().await?;
         match what {
             What::Study(uid) => {
-                let study = tx.study_by_uid(facility, uid).await?.filter(|row| may_see(actor, row)).ok_or(ArchiveError::NotFound)?;
+                let study = tx
+                    .study_by_uid(facility, uid)
+                    .await?
+                    .filter(|row| may_see(actor, row))
+                    .ok_or(ArchiveError::NotFound)?;
                 Ok(tx.instances_of_study(study.pk).await?)
             }
             What::Instance(uid) => {

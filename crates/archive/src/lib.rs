@@ -68,7 +68,11 @@ impl Archive {
     }
 
     /// The study and its series, lowest series number first.
-    pub async fn series_of_study(&self, actor: &Actor, study: StudyPk) -> Result<(StudyRow, Vec<SeriesEntry>), ArchiveError> {
+    pub async fn series_of_study(
+        &self,
+        actor: &Actor,
+        study: StudyPk,
+    ) -> Result<(StudyRow, Vec<SeriesEntry>), ArchiveError> {
         let mut tx = self.database.read().await?;
         let row = tx.study_by_pk(study).await?.filter(|row| may_see(actor, row)).ok_or(ArchiveError::NotFound)?;
         let series = tx.series_of_study(study).await?;

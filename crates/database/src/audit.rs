@@ -43,7 +43,15 @@ pub struct AuditEvent {
 
 impl AuditEvent {
     pub fn new(at: Timestamp, actor: &Actor, action: &'static str, outcome: AuditOutcome) -> Self {
-        Self { at, actor: actor.label(), action, outcome, facility: actor.facility().cloned(), subject: String::new(), detail: String::new() }
+        Self {
+            at,
+            actor: actor.label(),
+            action,
+            outcome,
+            facility: actor.facility().cloned(),
+            subject: String::new(),
+            detail: String::new(),
+        }
     }
 
     #[must_use]
@@ -114,7 +122,17 @@ pub(crate) async fn append(tx: &mut ReadTx, events: Vec<AuditEvent>) -> Result<(
         hash = chain_hash(&hash, &row);
         tx.execute(
             AUDIT_INSERT,
-            args![row.sequence, row.at, row.actor, row.action, row.outcome, row.facility, row.subject, row.detail, hash.clone()],
+            args![
+                row.sequence,
+                row.at,
+                row.actor,
+                row.action,
+                row.outcome,
+                row.facility,
+                row.subject,
+                row.detail,
+                hash.clone()
+            ],
         )
         .await?;
     }

@@ -62,7 +62,9 @@ impl Database {
     pub async fn write(&self) -> Result<WriteTx, DatabaseError> {
         let wakeup = Arc::clone(&self.job_wakeup);
         match &self.pools {
-            Pools::Lite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(|tx| WriteTx::sqlite(tx, wakeup)),
+            Pools::Lite { writer, .. } => {
+                writer.begin_with("BEGIN IMMEDIATE").await.map(|tx| WriteTx::sqlite(tx, wakeup))
+            }
             Pools::Pg(pool) => pool.begin().await.map(|tx| WriteTx::postgres(tx, wakeup)),
         }
         .map_err(|source| DatabaseError::sqlx("begin", source))
@@ -92,8 +94,12 @@ impl Database {
     pub(crate) async fn prepare(&self, statement: crate::statements::Statement) -> Result<(), sqlx::Error> {
         use sqlx::Executor as _;
         match &self.pools {
-            Pools::Lite { writer, .. } => writer.acquire().await?.prepare(sqlx::SqlStr::from_static(statement.sqlite)).await.map(drop),
-            Pools::Pg(pool) => pool.acquire().await?.prepare(sqlx::SqlStr::from_static(statement.postgres)).await.map(drop),
+            Pools::Lite { writer, .. } => {
+                writer.acquire().await?.prepare(sqlx::SqlStr::from_static(statement.sqlite)).await.map(drop)
+            }
+            Pools::Pg(pool) => {
+                pool.acquire().await?.prepare(sqlx::SqlStr::from_static(statement.postgres)).await.map(drop)
+            }
         }
     }
 }
@@ -127,7 +133,8 @@ async fn open_sqlite(url: &str) -> Result<Pools, DatabaseError> {
 }
 
 async fn open_postgres(url: &str) -> Result<Pools, DatabaseError> {
-    let options = PgConnectOptions::from_str(url).map_err(|source| DatabaseError::sqlx("read the PostgreSQL URL", source))?;
+    let options =
+        PgConnectOptions::from_str(url).map_err(|source| DatabaseError::sqlx("read the PostgreSQL URL", source))?;
     let pool = PgPoolOptions::new()
         .max_connections(16)
         .acquire_timeout(Duration::from_secs(30))

@@ -42,33 +42,33 @@ macro_rules! text_enum {
 }
 
 text_enum!(/// Where a delivery stands.
-    DeliveryState {
-        Queued = "queued",
-        /// Something was put on the wire; the recipient has not taken all of it.
-        Sent = "sent",
-        Accepted = "accepted",
-        /// Nothing more is tried by itself.
-        Failed = "failed",
-    });
+DeliveryState {
+    Queued = "queued",
+    /// Something was put on the wire; the recipient has not taken all of it.
+    Sent = "sent",
+    Accepted = "accepted",
+    /// Nothing more is tried by itself.
+    Failed = "failed",
+});
 
 text_enum!(/// How an attempt ended.
-    AttemptOutcome {
-        Accepted = "accepted",
-        Refused = "refused",
-        Unreachable = "unreachable",
-        Aborted = "aborted",
-        TimedOut = "timed_out",
-        /// The node stopped meanwhile.
-        Interrupted = "interrupted",
-        /// On our side, or in a way that fits nothing above.
-        Failed = "failed",
-    });
+AttemptOutcome {
+    Accepted = "accepted",
+    Refused = "refused",
+    Unreachable = "unreachable",
+    Aborted = "aborted",
+    TimedOut = "timed_out",
+    /// The node stopped meanwhile.
+    Interrupted = "interrupted",
+    /// On our side, or in a way that fits nothing above.
+    Failed = "failed",
+});
 
 text_enum!(/// Who began an attempt.
-    AttemptStart {
-        Automatic = "automatic",
-        Manual = "manual",
-    });
+AttemptStart {
+    Automatic = "automatic",
+    Manual = "manual",
+});
 
 /// A row of the ledger with its recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,7 +231,8 @@ fn read_delivery(row: &Row) -> Result<DeliveryRow, DatabaseError> {
             id: row.uuid("target_id")?,
             called: row.parsed("called_aet", |text| AeTitle::parse(text).ok())?,
             host: row.text("host")?,
-            port: u16::try_from(row.get::<i64>("port")?).map_err(|_| DatabaseError::inconsistent("port", "column port holds no port number"))?,
+            port: u16::try_from(row.get::<i64>("port")?)
+                .map_err(|_| DatabaseError::inconsistent("port", "column port holds no port number"))?,
             disabled_at: row.optional_time("target_disabled_at")?,
         },
         state: row.parsed("state", DeliveryState::parse)?,
@@ -272,8 +273,12 @@ impl ReadTx {
     }
 
     /// Rows of the ledger with their attempts, youngest row first, first attempt first.
-    pub async fn delivery_list(&mut self, selection: &DeliverySelection) -> Result<Vec<(DeliveryRow, Vec<AttemptRow>)>, DatabaseError> {
-        let (case, version) = (selection.case.unwrap_or(CaseId(Uuid::nil())), selection.version.unwrap_or(ReportVersionId(Uuid::nil())));
+    pub async fn delivery_list(
+        &mut self,
+        selection: &DeliverySelection,
+    ) -> Result<Vec<(DeliveryRow, Vec<AttemptRow>)>, DatabaseError> {
+        let (case, version) =
+            (selection.case.unwrap_or(CaseId(Uuid::nil())), selection.version.unwrap_or(ReportVersionId(Uuid::nil())));
         let values = args![
             selection.facility.as_ref(),
             i64::from(selection.case.is_some()),
@@ -326,17 +331,25 @@ impl WriteTx {
     }
 
     /// Begins an attempt and ends what was left open. `None`: there is nothing to deliver any more.
-    pub async fn delivery_begin_attempt(&mut self, attempt: &NewAttempt<'_>) -> Result<Option<BegunAttempt>, DatabaseError> {
+    pub async fn delivery_begin_attempt(
+        &mut self,
+        attempt: &NewAttempt<'_>,
+    ) -> Result<Option<BegunAttempt>, DatabaseError> {
         let Some(row) = self.optional(DELIVERY_LOCK, args![attempt.delivery]).await? else { return Ok(None) };
         let number = row.get::<i64>("attempt_count")? + 1;
         let manual = row.get::<Option<String>>("retry_requested_by")?.is_some();
         let started_by = if manual { AttemptStart::Manual } else { AttemptStart::Automatic };
-        let interrupted =
-            self.execute(DELIVERY_CLOSE_OPEN_ATTEMPTS, args![attempt.delivery, attempt.now, attempt.interrupted]).await?;
+        let interrupted = self
+            .execute(DELIVERY_CLOSE_OPEN_ATTEMPTS, args![attempt.delivery, attempt.now, attempt.interrupted])
+            .await?;
         if self.execute(DELIVERY_BEGIN, args![attempt.delivery]).await? == 0 {
             return Ok(None);
         }
-        self.execute(DELIVERY_ATTEMPT_INSERT, args![attempt.id, attempt.delivery, number, started_by.as_str(), attempt.now]).await?;
+        self.execute(
+            DELIVERY_ATTEMPT_INSERT,
+            args![attempt.id, attempt.delivery, number, started_by.as_str(), attempt.now],
+        )
+        .await?;
         Ok(Some(BegunAttempt { number, started_by, interrupted }))
     }
 
@@ -373,12 +386,22 @@ impl WriteTx {
     }
 
     /// Asks for an attempt at once. `false`: it is accepted, or somebody has asked already.
-    pub async fn delivery_request_retry(&mut self, delivery: DeliveryId, by: &str, now: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn delivery_request_retry(
+        &mut self,
+        delivery: DeliveryId,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(DELIVERY_REQUEST_RETRY, args![delivery, by, now]).await? == 1)
     }
 
     /// Puts the delivery's dead job back to work. `false`: it has none, or one is waiting.
-    pub async fn delivery_revive_job(&mut self, queue: &str, delivery: DeliveryId, now: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn delivery_revive_job(
+        &mut self,
+        queue: &str,
+        delivery: DeliveryId,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         self.wake_jobs_on_commit();
         Ok(self.execute(DELIVERY_REVIVE_JOB, args![queue, delivery_job_key(delivery), now]).await? == 1)
     }

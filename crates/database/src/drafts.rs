@@ -66,7 +66,8 @@ impl WriteTx {
         now: Timestamp,
     ) -> Result<Option<i64>, DatabaseError> {
         let saved = if base_version == 0 {
-            self.execute(DRAFT_INSERT, args![case, texts.findings, texts.impression, texts.recommendation, author, now]).await?
+            self.execute(DRAFT_INSERT, args![case, texts.findings, texts.impression, texts.recommendation, author, now])
+                .await?
         } else {
             let values = args![case, texts.findings, texts.impression, texts.recommendation, author, now, base_version];
             self.execute(DRAFT_UPDATE, values).await?

@@ -60,15 +60,22 @@ fn kind_of(error: &sqlx::Error) -> DatabaseErrorKind {
                 // PostgreSQL: serialization failure, deadlock, lock not available. SQLite: BUSY, LOCKED and their extended codes.
                 Some("40001" | "40P01" | "55P03" | "5" | "6" | "261" | "517" | "262") => DatabaseErrorKind::Busy,
                 // PostgreSQL classes 53 (resources), 57 (shutdown), 08 (connection). SQLite: READONLY, IOERR, FULL, CANTOPEN.
-                Some(code) if code.len() == 5 && (code.starts_with("53") || code.starts_with("57") || code.starts_with("08")) => {
+                Some(code)
+                    if code.len() == 5
+                        && (code.starts_with("53") || code.starts_with("57") || code.starts_with("08")) =>
+                {
                     DatabaseErrorKind::Unavailable
                 }
                 Some("8" | "10" | "13" | "14") => DatabaseErrorKind::Unavailable,
                 _ => DatabaseErrorKind::Internal,
             },
         },
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => DatabaseErrorKind::Unavailable,
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => DatabaseErrorKind::Inconsistent,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => {
+            DatabaseErrorKind::Unavailable
+        }
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+            DatabaseErrorKind::Inconsistent
+        }
         _ => DatabaseErrorKind::Internal,
     }
 }

@@ -1,8 +1,10 @@
 //! The index of what was received: patients, studies, series, instances, and the objects in quarantine.
 
 use dokuei_domain::{
-    FacilityId, InstanceId, PatientPk, PersonName, SeriesPk, SeriesUid, SopClassUid, SopInstanceUid, StudyPk, StudyUid, Timestamp,
-    TransferSyntaxUid, facts::InstanceFacts, facts::PatientFacts,
+    FacilityId, InstanceId, PatientPk, PersonName, SeriesPk, SeriesUid, SopClassUid, SopInstanceUid, StudyPk, StudyUid,
+    Timestamp, TransferSyntaxUid,
+    facts::InstanceFacts,
+    facts::PatientFacts,
     patient::{FacilityIssuer, PatientIdentity},
 };
 
@@ -313,7 +315,16 @@ impl WriteTx {
         facts: &InstanceFacts,
     ) -> Result<(SeriesPk, StudyPk, bool), DatabaseError> {
         let number = facts.series_number.map(i64::from);
-        let values = args![new_pk, facility, study, &facts.series, &facts.modality, number, &facts.series_description, &facts.body_part];
+        let values = args![
+            new_pk,
+            facility,
+            study,
+            &facts.series,
+            &facts.modality,
+            number,
+            &facts.series_description,
+            &facts.body_part
+        ];
         if self.execute(SERIES_INSERT, values).await? == 1 {
             return Ok((new_pk, study, true));
         }
@@ -322,7 +333,12 @@ impl WriteTx {
     }
 
     /// Adds the instance; `false` when the facility's UID exists already.
-    pub async fn instance_insert(&mut self, study: StudyPk, series: SeriesPk, instance: &NewInstance<'_>) -> Result<bool, DatabaseError> {
+    pub async fn instance_insert(
+        &mut self,
+        study: StudyPk,
+        series: SeriesPk,
+        instance: &NewInstance<'_>,
+    ) -> Result<bool, DatabaseError> {
         let facts = instance.facts;
         let values = args![
             instance.id,
@@ -360,7 +376,8 @@ impl WriteTx {
         at: Timestamp,
     ) -> Result<(), DatabaseError> {
         self.execute(SERIES_RECEIVED, args![series]).await?;
-        self.execute(STUDY_RECEIVED, args![study, i64::from(series_is_new), at, i64::from(opens_case), body_part]).await?;
+        self.execute(STUDY_RECEIVED, args![study, i64::from(series_is_new), at, i64::from(opens_case), body_part])
+            .await?;
         if series_is_new {
             let rows = self.rows(STUDY_MODALITIES, args![study]).await?;
             let modalities = rows.iter().map(|row| row.text("modality")).collect::<Result<Vec<_>, _>>()?.join(",");
@@ -388,7 +405,12 @@ impl WriteTx {
     }
 
     /// Settles the study if nothing came after `quiet_since`; `false` otherwise.
-    pub async fn study_settle(&mut self, study: StudyPk, quiet_since: Timestamp, now: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn study_settle(
+        &mut self,
+        study: StudyPk,
+        quiet_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(STUDY_SETTLE, args![study, now, quiet_since]).await? == 1)
     }
 
@@ -396,7 +418,12 @@ impl WriteTx {
         Ok(self.execute(STUDY_DECLARE_COMPLETE, args![study, now]).await? == 1)
     }
 
-    pub async fn study_withdraw(&mut self, study: StudyPk, reason: &str, now: Timestamp) -> Result<bool, DatabaseError> {
+    pub async fn study_withdraw(
+        &mut self,
+        study: StudyPk,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(STUDY_WITHDRAW, args![study, now, reason]).await? == 1)
     }
 }
@@ -409,22 +436,38 @@ impl WriteTx {
 }
 
 impl ReadTx {
-    pub async fn patient_find(&mut self, facility: &FacilityId, identity: &PatientIdentity) -> Result<Option<PatientPk>, DatabaseError> {
+    pub async fn patient_find(
+        &mut self,
+        facility: &FacilityId,
+        identity: &PatientIdentity,
+    ) -> Result<Option<PatientPk>, DatabaseError> {
         let found = match identity {
-            PatientIdentity::Established { issuer, id } => self.optional(PATIENT_FIND_ESTABLISHED, args![facility, issuer, id]).await?,
-            PatientIdentity::Provisional { study, .. } => self.optional(PATIENT_FIND_PROVISIONAL, args![facility, study]).await?,
+            PatientIdentity::Established { issuer, id } => {
+                self.optional(PATIENT_FIND_ESTABLISHED, args![facility, issuer, id]).await?
+            }
+            PatientIdentity::Provisional { study, .. } => {
+                self.optional(PATIENT_FIND_PROVISIONAL, args![facility, study]).await?
+            }
         };
         found.map(|row| row.uuid("id").map(PatientPk)).transpose()
     }
 
     /// The study of this UID and the patient it is filed under.
-    pub async fn study_owner(&mut self, facility: &FacilityId, uid: &StudyUid) -> Result<Option<(StudyPk, PatientPk)>, DatabaseError> {
+    pub async fn study_owner(
+        &mut self,
+        facility: &FacilityId,
+        uid: &StudyUid,
+    ) -> Result<Option<(StudyPk, PatientPk)>, DatabaseError> {
         let row = self.optional(STUDY_FIND, args![facility, uid]).await?;
         row.map(|row| Ok((StudyPk(row.uuid("id")?), PatientPk(row.uuid("patient_pk")?)))).transpose()
     }
 
     /// The study that the series of this UID is filed in.
-    pub async fn series_owner(&mut self, facility: &FacilityId, uid: &SeriesUid) -> Result<Option<StudyPk>, DatabaseError> {
+    pub async fn series_owner(
+        &mut self,
+        facility: &FacilityId,
+        uid: &SeriesUid,
+    ) -> Result<Option<StudyPk>, DatabaseError> {
         let row = self.optional(SERIES_FIND, args![facility, uid]).await?;
         row.map(|row| row.uuid("study_pk").map(StudyPk)).transpose()
     }
@@ -434,7 +477,11 @@ impl ReadTx {
         Ok(self.one(REPORT_FILE_KNOWN, args![uid]).await?.get::<i64>("known")? > 0)
     }
 
-    pub async fn instance_known(&mut self, facility: &FacilityId, uid: &SopInstanceUid) -> Result<Option<KnownInstance>, DatabaseError> {
+    pub async fn instance_known(
+        &mut self,
+        facility: &FacilityId,
+        uid: &SopInstanceUid,
+    ) -> Result<Option<KnownInstance>, DatabaseError> {
         let Some(row) = self.optional(INSTANCE_FIND, args![facility, uid]).await? else { return Ok(None) };
         Ok(Some(KnownInstance {
             id: InstanceId(row.uuid("id")?),
@@ -450,19 +497,31 @@ impl ReadTx {
 
     /// Studies still receiving that had nothing since `before`.
     pub async fn studies_unsettled(&mut self, before: Timestamp, limit: u32) -> Result<Vec<StudyPk>, DatabaseError> {
-        self.rows(STUDIES_UNSETTLED, args![before, limit]).await?.iter().map(|row| row.uuid("id").map(StudyPk)).collect()
+        self.rows(STUDIES_UNSETTLED, args![before, limit])
+            .await?
+            .iter()
+            .map(|row| row.uuid("id").map(StudyPk))
+            .collect()
     }
 
     pub async fn study_by_pk(&mut self, study: StudyPk) -> Result<Option<StudyRow>, DatabaseError> {
         self.optional(STUDY_BY_PK, args![study]).await?.as_ref().map(study_row).transpose()
     }
 
-    pub async fn study_by_uid(&mut self, facility: &FacilityId, uid: &StudyUid) -> Result<Option<StudyRow>, DatabaseError> {
+    pub async fn study_by_uid(
+        &mut self,
+        facility: &FacilityId,
+        uid: &StudyUid,
+    ) -> Result<Option<StudyRow>, DatabaseError> {
         self.optional(STUDY_BY_UID, args![facility, uid]).await?.as_ref().map(study_row).transpose()
     }
 
     /// Studies, latest received first; of one facility or of all.
-    pub async fn study_list(&mut self, facility: Option<&FacilityId>, limit: u32) -> Result<Vec<StudyRow>, DatabaseError> {
+    pub async fn study_list(
+        &mut self,
+        facility: Option<&FacilityId>,
+        limit: u32,
+    ) -> Result<Vec<StudyRow>, DatabaseError> {
         self.rows(STUDY_LIST, args![facility, limit]).await?.iter().map(study_row).collect()
     }
 
@@ -479,7 +538,11 @@ impl ReadTx {
         self.optional(INSTANCE_BY_ID, args![id]).await?.as_ref().map(instance_row).transpose()
     }
 
-    pub async fn instance_by_uid(&mut self, facility: &FacilityId, uid: &SopInstanceUid) -> Result<Option<InstanceRow>, DatabaseError> {
+    pub async fn instance_by_uid(
+        &mut self,
+        facility: &FacilityId,
+        uid: &SopInstanceUid,
+    ) -> Result<Option<InstanceRow>, DatabaseError> {
         self.optional(INSTANCE_BY_UID, args![facility, uid]).await?.as_ref().map(instance_row).transpose()
     }
 

@@ -59,7 +59,6 @@ pub struct JobRow {
     pub created_at: Timestamp,
 }
 
-
 statements! {
     JOB_INSERT = "INSERT INTO jobs (id, queue, payload, dedup_key, state, attempt, max_attempts, run_at, created_at) \
                   VALUES ($1, $2, $3, $4, 'ready', 0, $5, $6, $7) ON CONFLICT DO NOTHING";
@@ -121,7 +120,15 @@ impl WriteTx {
         let added = self
             .execute(
                 JOB_INSERT,
-                args![job.id, job.queue, job.payload, job.dedup_key.clone(), i64::from(job.max_attempts), job.run_at, job.now],
+                args![
+                    job.id,
+                    job.queue,
+                    job.payload,
+                    job.dedup_key.clone(),
+                    i64::from(job.max_attempts),
+                    job.run_at,
+                    job.now
+                ],
             )
             .await?
             == 1;
@@ -133,7 +140,13 @@ impl WriteTx {
     }
 
     /// Claims up to `limit` due jobs. A claimed job is the worker's until `lease_until`; finishing it later with an old attempt changes nothing.
-    pub async fn job_claim(&mut self, worker: &str, now: Timestamp, lease_until: Timestamp, limit: u32) -> Result<Vec<JobRow>, DatabaseError> {
+    pub async fn job_claim(
+        &mut self,
+        worker: &str,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, DatabaseError> {
         self.rows(JOB_CLAIM, args![worker, lease_until, now, limit]).await?.iter().map(read_row).collect()
     }
 
@@ -146,11 +159,23 @@ impl WriteTx {
         Ok(self.execute(JOB_DONE, args![id, attempt, now]).await? == 1)
     }
 
-    pub async fn job_retry(&mut self, id: JobId, attempt: i64, run_at: Timestamp, error: &str) -> Result<bool, DatabaseError> {
+    pub async fn job_retry(
+        &mut self,
+        id: JobId,
+        attempt: i64,
+        run_at: Timestamp,
+        error: &str,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(JOB_RETRY, args![id, attempt, run_at, error]).await? == 1)
     }
 
-    pub async fn job_dead(&mut self, id: JobId, attempt: i64, now: Timestamp, error: &str) -> Result<bool, DatabaseError> {
+    pub async fn job_dead(
+        &mut self,
+        id: JobId,
+        attempt: i64,
+        now: Timestamp,
+        error: &str,
+    ) -> Result<bool, DatabaseError> {
         Ok(self.execute(JOB_DEAD, args![id, attempt, now, error]).await? == 1)
     }
 

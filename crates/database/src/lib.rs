@@ -40,13 +40,15 @@ pub use cases::{CaseHead, NewCase, StudyForCase};
 pub use certificates::CertificateRow;
 pub use connect::Database;
 pub use deliveries::{
-    AttemptOutcome, AttemptRow, AttemptStart, BegunAttempt, DeliveryRow, DeliverySelection, DeliveryState, DeliveryTargetRow, NewAttempt, delivery_job_key,
+    AttemptOutcome, AttemptRow, AttemptStart, BegunAttempt, DeliveryRow, DeliverySelection, DeliveryState,
+    DeliveryTargetRow, NewAttempt, delivery_job_key,
 };
 pub use drafts::{DraftRow, ReportTexts};
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub use facilities::{FacilityRow, PeerRole, PeerRow, ReturnTargetRow};
 pub use index::{
-    InstanceRow, KnownInstance, NewInstance, NewQuarantinedObject, PatientRow, QuarantineRow, SeriesRow, StudyRow, StudyState,
+    InstanceRow, KnownInstance, NewInstance, NewQuarantinedObject, PatientRow, QuarantineRow, SeriesRow, StudyRow,
+    StudyState,
 };
 pub use jobs::{JobRow, NewJob};
 pub use reports::{

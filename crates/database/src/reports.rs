@@ -3,7 +3,8 @@
 //! Signing takes the rows of the studies, then that of the case, as `cases` says; what was frozen is compared again under these locks.
 
 use dokuei_domain::{
-    AccountId, CaseId, FacilityId, PatientPk, Priority, ReportVersionId, SopClassUid, SopInstanceUid, StudyPk, StudyUid, Timestamp,
+    AccountId, CaseId, FacilityId, PatientPk, Priority, ReportVersionId, SopClassUid, SopInstanceUid, StudyPk,
+    StudyUid, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -238,7 +239,11 @@ impl ReadTx {
         self.optional(REPORT_VERSION_LAST, args![case]).await?.as_ref().map(read_version).transpose()
     }
 
-    pub async fn report_version_numbered(&mut self, case: CaseId, number: i64) -> Result<Option<ReportVersionRow>, DatabaseError> {
+    pub async fn report_version_numbered(
+        &mut self,
+        case: CaseId,
+        number: i64,
+    ) -> Result<Option<ReportVersionRow>, DatabaseError> {
         self.optional(REPORT_VERSION_NUMBERED, args![case, number]).await?.as_ref().map(read_version).transpose()
     }
 
@@ -258,10 +263,18 @@ impl ReadTx {
     }
 
     /// Who opened files of a version, first to last.
-    pub async fn report_openings(&mut self, version: ReportVersionId, limit: u32) -> Result<Vec<ReportOpeningRow>, DatabaseError> {
+    pub async fn report_openings(
+        &mut self,
+        version: ReportVersionId,
+        limit: u32,
+    ) -> Result<Vec<ReportOpeningRow>, DatabaseError> {
         let rows = self.rows(REPORT_OPENINGS, args![version, limit]).await?;
         let read = |row: &Row| {
-            Ok(ReportOpeningRow { account: row.account("account_id")?, kind: row.text("kind")?, opened_at: row.time("opened_at")? })
+            Ok(ReportOpeningRow {
+                account: row.account("account_id")?,
+                kind: row.text("kind")?,
+                opened_at: row.time("opened_at")?,
+            })
         };
         rows.iter().map(read).collect()
     }
@@ -299,12 +312,17 @@ impl WriteTx {
         self.execute(REPORT_VERSION_INSERT, values).await.map(drop)
     }
 
-    pub async fn report_file_insert(&mut self, version: ReportVersionId, file: &ReportFileRow) -> Result<(), DatabaseError> {
+    pub async fn report_file_insert(
+        &mut self,
+        version: ReportVersionId,
+        file: &ReportFileRow,
+    ) -> Result<(), DatabaseError> {
         let (sop_class, sop_instance) = match &file.object {
             Some((class, instance)) => (Some(class), Some(instance)),
             None => (None, None),
         };
-        let values = args![version, file.kind.as_str(), &file.blob_key, file.sha256, file.size_bytes, sop_class, sop_instance];
+        let values =
+            args![version, file.kind.as_str(), &file.blob_key, file.sha256, file.size_bytes, sop_class, sop_instance];
         self.execute(REPORT_FILE_INSERT, values).await.map(drop)
     }
 
@@ -340,7 +358,8 @@ impl WriteTx {
     /// Makes a completed workitem again, or completes the one that is still open.
     pub async fn report_workitem_restore(&mut self, workitem: &RestoredWorkitem<'_>) -> Result<(), DatabaseError> {
         let RestoredWorkitem { uid, case, performer, transaction_uid, created_at, ended_at } = *workitem;
-        self.execute(REPORT_WORKITEM_RESTORE, args![uid, case, transaction_uid, performer, created_at, ended_at]).await?;
+        self.execute(REPORT_WORKITEM_RESTORE, args![uid, case, transaction_uid, performer, created_at, ended_at])
+            .await?;
         self.execute(REPORT_WORKITEM_FINISH, args![uid, performer, transaction_uid, ended_at]).await.map(drop)
     }
 }

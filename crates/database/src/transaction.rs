@@ -56,9 +56,13 @@ impl ReadTx {
     pub(crate) async fn execute(&mut self, statement: Statement, args: &[Arg]) -> Result<u64, DatabaseError> {
         let changed = match &mut self.inner {
             Inner::Lite(c) => bind!(statement.sqlite, args).execute(&mut **c).await.map(|done| done.rows_affected()),
-            Inner::LiteTransaction(c) => bind!(statement.sqlite, args).execute(&mut **c).await.map(|done| done.rows_affected()),
+            Inner::LiteTransaction(c) => {
+                bind!(statement.sqlite, args).execute(&mut **c).await.map(|done| done.rows_affected())
+            }
             Inner::Pg(c) => bind!(statement.postgres, args).execute(&mut **c).await.map(|done| done.rows_affected()),
-            Inner::PgTransaction(c) => bind!(statement.postgres, args).execute(&mut **c).await.map(|done| done.rows_affected()),
+            Inner::PgTransaction(c) => {
+                bind!(statement.postgres, args).execute(&mut **c).await.map(|done| done.rows_affected())
+            }
         };
         changed.map_err(|source| DatabaseError::sqlx(statement.name, source))
     }
@@ -111,7 +115,12 @@ pub struct WriteTx {
 
 impl WriteTx {
     pub(crate) fn sqlite(transaction: Transaction<'static, Sqlite>, wakeup: Arc<Notify>) -> Self {
-        Self { read: ReadTx { inner: Inner::LiteTransaction(transaction) }, audit: Vec::new(), wake_jobs: false, wakeup }
+        Self {
+            read: ReadTx { inner: Inner::LiteTransaction(transaction) },
+            audit: Vec::new(),
+            wake_jobs: false,
+            wakeup,
+        }
     }
 
     pub(crate) fn postgres(transaction: Transaction<'static, Postgres>, wakeup: Arc<Notify>) -> Self {

@@ -1,8 +1,8 @@
 //! Parameters and rows in the few types that both databases share, so that one repository function serves both.
 
 use dokuei_domain::{
-    AccountId, AeTitle, BlobId, CaseId, DeliveryId, FacilityId, InstanceId, JobId, PatientPk, ReportVersionId, SeriesPk, SeriesUid,
-    SopClassUid, SopInstanceUid, StudyPk, StudyUid, Timestamp, TransferSyntaxUid,
+    AccountId, AeTitle, BlobId, CaseId, DeliveryId, FacilityId, InstanceId, JobId, PatientPk, ReportVersionId,
+    SeriesPk, SeriesUid, SopClassUid, SopInstanceUid, StudyPk, StudyUid, Timestamp, TransferSyntaxUid,
 };
 use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
@@ -92,7 +92,10 @@ pub(crate) enum Row {
 
 /// A type that both databases decode.
 pub(crate) trait Column:
-    for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>
+    for<'r> sqlx::Decode<'r, sqlx::Sqlite>
+    + sqlx::Type<sqlx::Sqlite>
+    + for<'r> sqlx::Decode<'r, sqlx::Postgres>
+    + sqlx::Type<sqlx::Postgres>
 {
 }
 impl Column for i64 {}
@@ -147,9 +150,14 @@ impl Row {
     }
 
     /// A text column that must parse, such as a UID or an enumeration.
-    pub(crate) fn parsed<T>(&self, column: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, DatabaseError> {
+    pub(crate) fn parsed<T>(
+        &self,
+        column: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, DatabaseError> {
         let text = self.text(column)?;
-        parse(&text).ok_or_else(|| DatabaseError::inconsistent(column, format!("column {column} holds an impossible value")))
+        parse(&text)
+            .ok_or_else(|| DatabaseError::inconsistent(column, format!("column {column} holds an impossible value")))
     }
 
     pub(crate) fn facility(&self, column: &'static str) -> Result<FacilityId, DatabaseError> {

@@ -64,7 +64,8 @@ impl OnDutyHours {
         self.intervals.iter().any(|interval| {
             let over_midnight = interval.to <= interval.from;
             if over_midnight {
-                (interval.day == day && minute >= interval.from) || ((interval.day + 1) % 7 == day && minute < interval.to)
+                (interval.day == day && minute >= interval.from)
+                    || ((interval.day + 1) % 7 == day && minute < interval.to)
             } else {
                 interval.day == day && (interval.from..interval.to).contains(&minute)
             }

@@ -95,7 +95,9 @@ pub fn change_state(
         (InProgress, InProgress) => Err(Refusal::AlreadyInProgress),
         (Scheduled, Completed | Canceled) => Err(Refusal::NotInProgress),
         (Completed | Canceled, InProgress) => Err(Refusal::MayNoLongerBeUpdated),
-        (InProgress | Completed | Canceled, Completed | Canceled) if held != Some(given) => Err(Refusal::WrongTransactionUid),
+        (InProgress | Completed | Canceled, Completed | Canceled) if held != Some(given) => {
+            Err(Refusal::WrongTransactionUid)
+        }
         (InProgress, Completed | Canceled) => Ok(requested),
         (Completed, Completed) => Err(Refusal::AlreadyCompleted),
         (Canceled, Canceled) => Err(Refusal::AlreadyCanceled),

@@ -78,7 +78,8 @@ pub(crate) struct Filer {
 
 impl Filer {
     async fn file_group(&self, group: Vec<Waiting>) {
-        let (candidates, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|waiting| (waiting.candidate, waiting.answer)).unzip();
+        let (candidates, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.candidate, waiting.answer)).unzip();
         match self.file_all(&candidates).await {
             Ok(filed) => {
                 for (answer, filed) in answers.into_iter().zip(filed) {
@@ -87,7 +88,11 @@ impl Filer {
                 }
             }
             Err(error) => {
-                tracing::warn!(error = error.chain(), objects = candidates.len(), "the group was not committed; trying each object alone");
+                tracing::warn!(
+                    error = error.chain(),
+                    objects = candidates.len(),
+                    "the group was not committed; trying each object alone"
+                );
                 for (candidate, answer) in candidates.iter().zip(answers) {
                     let alone = self.file_all(std::slice::from_ref(candidate)).await;
                     let _ = answer.send(alone.map(|filed| filed[0]));
@@ -145,17 +150,30 @@ impl Filer {
         let patient = match known_patient {
             Some(patient) => patient,
             None => {
-                tx.patient_find_or_insert(new_patient, &facility.facility, &identity, &facts.patient, facts.charset_repaired, now).await?
+                tx.patient_find_or_insert(
+                    new_patient,
+                    &facility.facility,
+                    &identity,
+                    &facts.patient,
+                    facts.charset_repaired,
+                    now,
+                )
+                .await?
             }
         };
         let new_study = StudyPk(self.ambient.new_uuid());
         let (study, owner) =
             tx.study_find_or_insert(new_study, &facility.facility, patient, facts, candidate.opens_case, now).await?;
         let new_series = SeriesPk(self.ambient.new_uuid());
-        let (series, series_study, series_is_new) = tx.series_find_or_insert(new_series, &facility.facility, study, facts).await?;
+        let (series, series_study, series_is_new) =
+            tx.series_find_or_insert(new_series, &facility.facility, study, facts).await?;
         if owner != patient || series_study != study {
             // Another node inserted them between our look and our insert.
-            let reason = if owner == patient { QuarantineReason::SeriesOfAnotherStudy } else { QuarantineReason::StudyOfAnotherPatient };
+            let reason = if owner == patient {
+                QuarantineReason::SeriesOfAnotherStudy
+            } else {
+                QuarantineReason::StudyOfAnotherPatient
+            };
             return self.quarantine(tx, candidate, reason).await;
         }
         let key = candidate.blob_key.as_str();
@@ -173,7 +191,9 @@ impl Filer {
         if !tx.instance_insert(study, series, &instance).await? {
             let known = tx.instance_known(&facility.facility, &facts.sop_instance).await?;
             return match known {
-                Some(known) if known.dataset_sha256 == candidate.dataset_sha256 => Ok(Filed::AlreadyStored { id: known.id }),
+                Some(known) if known.dataset_sha256 == candidate.dataset_sha256 => {
+                    Ok(Filed::AlreadyStored { id: known.id })
+                }
                 _ => self.quarantine(tx, candidate, QuarantineReason::SameUidOtherContent).await,
             };
         }
@@ -181,7 +201,12 @@ impl Filer {
         Ok(Filed::New { study })
     }
 
-    async fn quarantine(&self, tx: &mut WriteTx, candidate: &Candidate, reason: QuarantineReason) -> Result<Filed, DatabaseError> {
+    async fn quarantine(
+        &self,
+        tx: &mut WriteTx,
+        candidate: &Candidate,
+        reason: QuarantineReason,
+    ) -> Result<Filed, DatabaseError> {
         let facts = &candidate.facts;
         let object = NewQuarantinedObject {
             id: candidate.id.0,

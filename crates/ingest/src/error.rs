@@ -27,7 +27,9 @@ impl QuarantineReason {
     /// What it means, for a person.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::SameUidOtherContent => "an object with this SOP Instance UID is stored already and its content differs",
+            Self::SameUidOtherContent => {
+                "an object with this SOP Instance UID is stored already and its content differs"
+            }
             Self::StudyOfAnotherPatient => "the study is filed under another patient of this facility",
             Self::SeriesOfAnotherStudy => "the series is filed in another study",
         }

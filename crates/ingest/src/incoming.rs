@@ -31,9 +31,14 @@ pub struct Incoming {
 /// An acknowledged object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
-    New { id: InstanceId, study: StudyUid },
+    New {
+        id: InstanceId,
+        study: StudyUid,
+    },
     /// The facility had sent the same bytes before; nothing changed.
-    AlreadyStored { id: InstanceId },
+    AlreadyStored {
+        id: InstanceId,
+    },
     /// A report of ours coming back; the signed original is already kept.
     OwnReport,
 }
@@ -77,7 +82,8 @@ impl Ingest {
             for associations in under_way.values_mut() {
                 associations.remove(&association);
             }
-            let ended = under_way.iter().filter(|(_, associations)| associations.is_empty()).map(|(study, _)| *study).collect();
+            let ended =
+                under_way.iter().filter(|(_, associations)| associations.is_empty()).map(|(study, _)| *study).collect();
             under_way.retain(|_, associations| !associations.is_empty());
             ended
         };
@@ -101,7 +107,12 @@ impl Ingest {
 
     /// Records that somebody who is not a peer asked for an association.
     pub async fn record_refused_association(&self, who: &str, reason: &str) {
-        let event = AuditEvent::new(self.ambient.now(), &Actor::System("receiver"), "association.request", AuditOutcome::Refused);
+        let event = AuditEvent::new(
+            self.ambient.now(),
+            &Actor::System("receiver"),
+            "association.request",
+            AuditOutcome::Refused,
+        );
         self.record(event.subject(who).detail(reason)).await;
     }
 

@@ -23,7 +23,9 @@ use std::{
 };
 
 use dokuei_database::Database;
-use dokuei_domain::{Actor, AeTitle, Ambient, SopClassUid, SopInstanceUid, StudyPk, TransferSyntaxUid, patient::FacilityIssuer};
+use dokuei_domain::{
+    Actor, AeTitle, Ambient, SopClassUid, SopInstanceUid, StudyPk, TransferSyntaxUid, patient::FacilityIssuer,
+};
 use dokuei_image_store::ImageStore;
 
 pub use error::{IngestError, QuarantineReason};

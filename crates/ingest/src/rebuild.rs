@@ -41,9 +41,15 @@ const CHUNK: usize = 256 * 1024;
 
 impl Ingest {
     /// Walks all instance blobs and indexes those that the index lacks. May run beside a working node.
-    pub async fn rebuild_index(self: &Arc<Self>, mut progress: impl FnMut(RebuildProgress)) -> Result<RebuildSummary, crate::IngestError> {
-        let filer =
-            Filer { database: self.database.clone(), ambient: self.ambient.clone(), quiet_seconds: self.settings.settle_quiet_seconds };
+    pub async fn rebuild_index(
+        self: &Arc<Self>,
+        mut progress: impl FnMut(RebuildProgress),
+    ) -> Result<RebuildSummary, crate::IngestError> {
+        let filer = Filer {
+            database: self.database.clone(),
+            ambient: self.ambient.clone(),
+            quiet_seconds: self.settings.settle_quiet_seconds,
+        };
         let mut summary = RebuildSummary::default();
         let mut group = Vec::with_capacity(GROUP);
         let mut blobs = self.store.list("v1/");
@@ -70,7 +76,11 @@ impl Ingest {
     }
 }
 
-async fn file(filer: &Filer, group: &mut Vec<Candidate>, summary: &mut RebuildSummary) -> Result<(), crate::IngestError> {
+async fn file(
+    filer: &Filer,
+    group: &mut Vec<Candidate>,
+    summary: &mut RebuildSummary,
+) -> Result<(), crate::IngestError> {
     if group.is_empty() {
         return Ok(());
     }
@@ -98,7 +108,9 @@ async fn read_candidate(store: &ImageStore, key: &BlobKey, size: u64) -> Result<
     let first = reader.read_range(0, at_most(size)).await.map_err(|error| with_causes(&error))?;
     let (meta, dataset_offset) = part10::parse_header(&first).map_err(|error| with_causes(&error))?;
     let receipt = meta.receipt.ok_or("the file does not say which facility sent it")?;
-    let BlobKeyParts::Instance { blob, .. } = key.parts() else { return Err("the key is not an instance's".to_owned()) };
+    let BlobKeyParts::Instance { blob, .. } = key.parts() else {
+        return Err("the key is not an instance's".to_owned());
+    };
     if key.facility() != &receipt.facility {
         return Err(format!("the file says facility {}, its key says {}", receipt.facility, key.facility()));
     }

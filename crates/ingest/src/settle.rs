@@ -57,7 +57,9 @@ impl Ingest {
             tx.job_enqueue(settle_job(JobId(self.ambient.new_uuid()), study, now, again)).await?;
             return tx.commit().await;
         }
-        self.settle_now(study, now.plus_seconds(-quiet), now, &Actor::System("settle"), "no image for the quiet time").await.map(drop)
+        self.settle_now(study, now.plus_seconds(-quiet), now, &Actor::System("settle"), "no image for the quiet time")
+            .await
+            .map(drop)
     }
 
     /// Settles and tells `worklist`, in one transaction. `false` when something came after `quiet_since`.
@@ -77,7 +79,12 @@ impl Ingest {
         let event = Event::StudySettled { study, facility: row.facility.clone() };
         tx.job_enqueue(NewJob::event(JobId(self.ambient.new_uuid()), &event, now).dedup(study)).await?;
         let audit = AuditEvent::new(now, actor, "study.settle", AuditOutcome::Success);
-        tx.audit(audit.facility(&row.facility).subject(&row.uid).detail(format!("{} instances; {evidence}", row.instance_count)));
+        tx.audit(
+            audit
+                .facility(&row.facility)
+                .subject(&row.uid)
+                .detail(format!("{} instances; {evidence}", row.instance_count)),
+        );
         tx.commit().await?;
         tracing::info!(study.uid = %row.uid, facility.id = %row.facility, study.instances = row.instance_count, "study settled");
         Ok(true)

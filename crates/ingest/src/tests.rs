@@ -93,7 +93,11 @@ impl Scene {
 }
 
 fn issuer(facility: &str) -> FacilityIssuer {
-    FacilityIssuer { facility: FacilityId::parse(facility).unwrap(), issuer: format!("1.2.392.{}", facility.len()) + &facility[4..], aliases: vec![] }
+    FacilityIssuer {
+        facility: FacilityId::parse(facility).unwrap(),
+        issuer: format!("1.2.392.{}", facility.len()) + &facility[4..],
+        aliases: vec![],
+    }
 }
 
 fn from(facility: &str, association: u64) -> Origin {
@@ -108,7 +112,11 @@ fn from(facility: &str, association: u64) -> Origin {
 }
 
 fn facility_user(facility: &str) -> Actor {
-    Actor::Account { id: "U1".parse().unwrap(), role: Role::Facility, facility: Some(FacilityId::parse(facility).unwrap()) }
+    Actor::Account {
+        id: "U1".parse().unwrap(),
+        role: Role::Facility,
+        facility: Some(FacilityId::parse(facility).unwrap()),
+    }
 }
 
 #[tokio::test]
@@ -122,7 +130,10 @@ async fn an_acknowledged_object_is_indexed_and_its_data_set_is_kept_byte_for_byt
     let instance = scene.database.read().await.unwrap().instance_by_id(id).await.unwrap().unwrap();
     let key = dokuei_image_store::BlobKey::parse(&instance.blob_key).unwrap();
     let file = scene.store.read_to_vec(&key, 1 << 20).await.unwrap();
-    assert_eq!(&file[usize::try_from(instance.dataset_offset).unwrap()..], image.data_set(Encoding::ExplicitLittleEndian));
+    assert_eq!(
+        &file[usize::try_from(instance.dataset_offset).unwrap()..],
+        image.data_set(Encoding::ExplicitLittleEndian)
+    );
     let study = scene.study("HOSP1", "1.2.1").await.unwrap();
     assert_eq!((study.instance_count, study.series_count, study.modalities.as_str()), (1, 1, "CT"));
     assert_eq!(study.state, StudyState::Receiving);

@@ -18,9 +18,14 @@ pub use runner::{JobContext, Runner, RunnerSettings};
 pub enum Outcome {
     Done,
     /// Try again, after the queue's back-off or the time given. The reason is for a person.
-    Retry { after_seconds: Option<i64>, reason: String },
+    Retry {
+        after_seconds: Option<i64>,
+        reason: String,
+    },
     /// No use in trying again: goes to the dead list with its reason.
-    Fail { reason: String },
+    Fail {
+        reason: String,
+    },
 }
 
 impl Outcome {

@@ -178,7 +178,10 @@ impl Runner {
         async {
             let outcome = self.handle(&job, &cancel).await;
             if let Err(error) = self.finish(&job, outcome).await {
-                tracing::error!(error = error.chain(), "the end of the job was not recorded; its lease will expire and it runs again");
+                tracing::error!(
+                    error = error.chain(),
+                    "the end of the job was not recorded; its lease will expire and it runs again"
+                );
             }
         }
         .instrument(span)
@@ -221,7 +224,8 @@ impl Runner {
             Outcome::Done => tx.job_done(job.id, job.attempt, now).await?,
             Outcome::Retry { after_seconds, reason } if job.attempt < job.max_attempts => {
                 let jitter = self.ambient.random::<1>()[0];
-                let delay = after_seconds.map_or_else(|| self.settings.backoff.delay_millis(job.attempt, jitter), |seconds| seconds * 1_000);
+                let delay = after_seconds
+                    .map_or_else(|| self.settings.backoff.delay_millis(job.attempt, jitter), |seconds| seconds * 1_000);
                 tracing::warn!(reason, delay_ms = delay, "job will be tried again");
                 tx.job_retry(job.id, job.attempt, now.plus_millis(delay), &reason).await?
             }

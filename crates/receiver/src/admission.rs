@@ -47,6 +47,6 @@ fn rejection_of(refusal: &PeerRefusal) -> Rejection {
     match refusal {
         PeerRefusal::CallingNotRecognized => Rejection::CALLING_AE_NOT_RECOGNIZED,
         PeerRefusal::CalledNotRecognized => Rejection::CALLED_AE_NOT_RECOGNIZED,
-        PeerRefusal::Unavailable { .. } => Rejection::TEMPORARY_CONGESTION,
+        PeerRefusal::Unavailable => Rejection::TEMPORARY_CONGESTION,
     }
 }

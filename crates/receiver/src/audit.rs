@@ -14,7 +14,14 @@ pub(crate) struct AuditObserver {
 }
 
 impl Observer<Session> for AuditObserver {
-    fn object_refused(&self, _info: &AssociationInfo, session: &Session, sop_class: &str, sop_instance: &str, status: Status) {
+    fn object_refused(
+        &self,
+        _info: &AssociationInfo,
+        session: &Session,
+        sop_class: &str,
+        sop_instance: &str,
+        status: Status,
+    ) {
         let facility = &session.origin.facility.facility;
         tracing::warn!(facility.id = %facility, sop_instance.uid = sop_instance, %status, "object refused");
         let (ingest, origin) = (Arc::clone(&self.ingest), session.origin.clone());

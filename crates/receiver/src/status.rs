@@ -6,7 +6,9 @@ use dokuei_ingest::IngestError;
 /// The C-STORE status of a refusal. A7xx asks the sender to try again later, Axxx and Cxxx not to.
 pub fn status_of(error: &IngestError) -> Status {
     match error {
-        IngestError::OutOfSpace | IngestError::Store(_) | IngestError::Index(_) | IngestError::Stopping => Status::OUT_OF_RESOURCES,
+        IngestError::OutOfSpace | IngestError::Store(_) | IngestError::Index(_) | IngestError::Stopping => {
+            Status::OUT_OF_RESOURCES
+        }
         IngestError::SopClassMismatch => Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
         IngestError::NotADataSet(_) => Status::CANNOT_UNDERSTAND,
         IngestError::Unfileable(_) => Status(0xC001),

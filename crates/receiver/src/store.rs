@@ -24,8 +24,11 @@ impl StoreService<Session> for IngestStore {
     type Sink = IngestSink;
 
     async fn begin(&self, session: &Arc<Session>, request: StoreRequest) -> Result<IngestSink, Status> {
-        let object =
-            ObjectHead { sop_class: request.sop_class, sop_instance: request.sop_instance, transfer_syntax: request.transfer_syntax };
+        let object = ObjectHead {
+            sop_class: request.sop_class,
+            sop_instance: request.sop_instance,
+            transfer_syntax: request.transfer_syntax,
+        };
         let origin = session.origin.clone();
         match self.ingest.begin(&origin, object.clone()).await {
             Ok(incoming) => Ok(IngestSink { ingest: Arc::clone(&self.ingest), origin, object, incoming }),

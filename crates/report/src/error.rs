@@ -47,7 +47,7 @@ pub enum ReportError {
     Conflict { stored: Box<Draft> },
     #[error("the report has no text: write findings or an impression")]
     Empty,
-    #[error("{field} is longer than {limit} bytes, shorten it")]
+    #[error("{field} is too long, shorten it (the limit is {limit})")]
     TooLong { field: &'static str, limit: usize },
     #[error("{field} contains the control character U+{:04X}, remove it", u32::from(*character))]
     ControlCharacter { field: &'static str, character: char },

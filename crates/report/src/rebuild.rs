@@ -49,6 +49,14 @@ pub struct RebuildSummary {
     pub studies_elsewhere: Vec<String>,
 }
 
+/// A version that the index lacks; of one number, the last one signed comes last.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    signed_at: Timestamp,
+    version: ReportVersionId,
+    facility: FacilityId,
+}
+
 /// A version whose files prove themselves.
 struct Proven {
     manifest: Manifest,
@@ -60,7 +68,8 @@ impl Reports {
     /// Walks all versions in the store and puts back those that the index lacks. A second run changes nothing.
     pub async fn rebuild(&self) -> Result<RebuildSummary, ReportError> {
         let mut summary = RebuildSummary::default();
-        let mut cases: BTreeMap<(CaseId, u32), Vec<Proven>> = BTreeMap::new();
+        // Only what decides is kept: manifests are long, and there may be many.
+        let mut cases: BTreeMap<(CaseId, u32), Vec<Candidate>> = BTreeMap::new();
         for (version, facility) in self.versions_in_store().await? {
             summary.seen += 1;
             if self.database.read().await?.report_version_find(version, None).await?.is_some() {
@@ -68,23 +77,28 @@ impl Reports {
                 continue;
             }
             match self.prove(version, &facility).await {
-                Ok(proven) => cases.entry((proven.manifest.case.id, proven.manifest.number)).or_default().push(proven),
+                Ok(Proven { manifest, .. }) => {
+                    let candidate = Candidate { signed_at: manifest.signed_at.us, version, facility };
+                    cases.entry((manifest.case.id, manifest.number)).or_default().push(candidate);
+                }
                 Err(reason) => summary.not_restored.push(format!("{version}: {reason}")),
             }
         }
         // By case and number, so that a version comes after the one it succeeds.
         for ((case, number), mut candidates) in cases {
             // A crash between files and index leaves an unfinished version; the one signed last is the one that went on.
-            candidates.sort_by_key(|proven| (proven.manifest.signed_at.us, proven.manifest.report_version));
+            candidates.sort();
             let taken = self.database.read().await?.report_version_numbered(case, i64::from(number)).await?.is_some();
             let chosen = if taken { None } else { candidates.pop() };
             summary.passed_over += candidates.len() as u64;
-            let Some(chosen) = chosen else { continue };
-            match self.restore(&chosen, &mut summary).await {
+            let Some(Candidate { version, facility, .. }) = chosen else { continue };
+            let restored = match self.prove(version, &facility).await {
+                Ok(proven) => self.restore(&proven, &mut summary).await,
+                Err(reason) => Err(Restoring::Refused(reason)),
+            };
+            match restored {
                 Ok(()) => {}
-                Err(Restoring::Refused(reason)) => {
-                    summary.not_restored.push(format!("{}: {reason}", chosen.manifest.report_version))
-                }
+                Err(Restoring::Refused(reason)) => summary.not_restored.push(format!("{version}: {reason}")),
                 Err(Restoring::Failed(error)) => return Err(error),
             }
         }
@@ -155,6 +169,11 @@ impl Reports {
             aliases: Vec::new(),
         };
         tx.facility_ensure(&facility, now).await?;
+        // What the images alone tell of a facility has its ID for a name.
+        let known = tx.facility_find(&manifest.facility.id).await?;
+        if known.is_some_and(|row| row.name == row.id.as_str()) {
+            tx.facility_rename(&manifest.facility.id, &manifest.facility.name).await?;
+        }
         self.ensure_author(&mut tx, manifest, now).await?;
         let patient = self.patient(&mut tx, manifest, now).await?;
         tx.report_case_restore(&RestoredCase {

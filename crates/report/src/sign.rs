@@ -85,10 +85,10 @@ impl Reports {
     pub async fn sign(&self, actor: &Actor, request: SignRequest) -> Result<SignedVersion, ReportError> {
         let mut result = self.try_sign(actor, &request).await;
         // Of two requests at once under one claim, the slower one finds the workitem completed by the other.
-        if let (Err(ReportError::ClaimLost), Some(reader)) = (&result, actor.account()) {
-            if let Ok(Some(version)) = self.signed_under(&request, reader).await {
-                result = Ok(version);
-            }
+        if let (Err(ReportError::ClaimLost), Some(reader)) = (&result, actor.account())
+            && let Ok(Some(version)) = self.signed_under(&request, reader).await
+        {
+            result = Ok(version);
         }
         if let Err(error) = &result {
             tracing::warn!(case.id = %request.case, actor = actor.label(), error = error.chain(), "report not signed");

@@ -69,11 +69,14 @@ async fn send_studies(world: &World) {
     }
     let entropy = SeededEntropy::new(77);
     for (number, (name, set)) in
-        [(YAMADA_TARO_NAME, YAMADA_TARO_CHARACTER_SET), ("Müller^Jörg".as_bytes(), "ISO_IR 192"), (b"", "ISO_IR 100")].into_iter().enumerate()
+        [(YAMADA_TARO_NAME, YAMADA_TARO_CHARACTER_SET), ("Müller^Jörg".as_bytes(), "ISO_IR 192"), (b"", "ISO_IR 100")]
+            .into_iter()
+            .enumerate()
     {
         let images = CtImage::series(5, &entropy);
         let id = if name.is_empty() { String::new() } else { format!("P-{number:05}") };
-        let image = |image: CtImage| image.with_patient(id.as_bytes(), name, set).part10(Encoding::ExplicitLittleEndian);
+        let image =
+            |image: CtImage| image.with_patient(id.as_bytes(), name, set).part10(Encoding::ExplicitLittleEndian);
         world.send(["HOSP1", "HOSP2", "HOSP2"][number], &images.into_iter().map(image).collect::<Vec<_>>()).await;
     }
     world.work().await;
@@ -91,7 +94,12 @@ fn ct_series() -> Vec<Vec<u8>> {
         Edit::new(dokuei_testkit::data_set::Tag(0x0018, 0x0015), b"CS", "ABDOMEN"),
         Edit::new(dokuei_testkit::data_set::Tag(0x0008, 0x1030), b"LO", "腹部単純CT".as_bytes()),
     ];
-    let mut paths: Vec<_> = std::fs::read_dir(testdata("ct_series_GE_HiSpeed")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(testdata("ct_series_GE_HiSpeed"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "dcm"));
     paths.sort();
     paths.iter().map(|path| with_edits(&std::fs::read(path).unwrap(), &identity).unwrap()).collect()

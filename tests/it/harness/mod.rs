@@ -8,7 +8,9 @@ mod slow_sender;
 
 use std::time::Duration;
 
-pub(crate) use dicom::{CT, Object, VERIFICATION, associate, dcmtk, echo, scu, send, send_alone, send_from, synthetic, uid};
+pub(crate) use dicom::{
+    CT, Object, VERIFICATION, associate, dcmtk, echo, scu, send, send_alone, send_from, synthetic, uid,
+};
 pub(crate) use misbehaving::{Peer, command, data, pdu};
 pub(crate) use node::{BINARY, Index, TestNode};
 pub(crate) use pacs::Pacs;

@@ -205,7 +205,8 @@ impl TestNode {
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.log_text();
         let loud = |line: &&str| {
-            let level = serde_json::from_str::<Value>(line).ok().and_then(|line| line["level"].as_str().map(str::to_owned));
+            let level =
+                serde_json::from_str::<Value>(line).ok().and_then(|line| line["level"].as_str().map(str::to_owned));
             // What is no log line is a panic or worse.
             level.is_none_or(|level| level == "WARN" || level == "ERROR")
         };
@@ -286,7 +287,8 @@ impl TestNode {
 
     /// Nothing is half there: no staged file, and a blob for each indexed or quarantined object.
     pub(crate) async fn nothing_half_stored(&self) {
-        let staged = eventually("an empty staging folder", PATIENCE, || async { self.staged().is_empty().then_some(()) });
+        let staged =
+            eventually("an empty staging folder", PATIENCE, || async { self.staged().is_empty().then_some(()) });
         staged.await.unwrap();
         let held = self.cli(&["quarantine", "list"]).await.as_array().map_or(0, Vec::len);
         let expected = usize::try_from(self.indexed_objects().await).unwrap() + held;

@@ -11,7 +11,7 @@ use super::{PATIENCE, node::files_below};
 
 /// A running storescp that writes what it gets, bit for bit, into a folder.
 pub(crate) struct Pacs {
-    process: NodeProcess,
+    _process: NodeProcess,
     address: SocketAddr,
     folder: PathBuf,
 }
@@ -29,14 +29,17 @@ impl Pacs {
 
     /// As [`Self::start`], on an address that a node was told before.
     pub(crate) async fn start_on(address: SocketAddr, folder: &Path, title: &str, options: &[&str]) -> Self {
-        let command = NodeCommand::new(find_binary("storescp").unwrap()).args(["+B", "-dhl", "--fork", "-aet", title, "-od"]).arg(folder);
+        let command = NodeCommand::new(find_binary("storescp").unwrap())
+            .args(["+B", "-dhl", "--fork", "-aet", title, "-od"])
+            .arg(folder);
         let process = command.args(options).arg(address.port().to_string()).start().unwrap();
-        let pacs = Self { process, address, folder: folder.to_owned() };
+        let pacs = Self { _process: process, address, folder: folder.to_owned() };
         let title = |text: &str| AeTitle::parse(text).unwrap();
         // A refusal is an answer too.
         let answers = || async {
             use dokuei_dimse::AssociationError as E;
-            let echo = Association::verify(address, title("PROBE"), title("PROBED"), RequestorTimeouts::default()).await;
+            let echo =
+                Association::verify(address, title("PROBE"), title("PROBED"), RequestorTimeouts::default()).await;
             matches!(echo, Ok(_) | Err(E::Rejected(_) | E::Aborted(_))).then_some(())
         };
         eventually("storescp to answer", PATIENCE, answers).await.unwrap();
@@ -50,10 +53,5 @@ impl Pacs {
     /// What has been received, whole or not.
     pub(crate) fn received(&self) -> Vec<PathBuf> {
         files_below(&self.folder)
-    }
-
-    /// What it printed on standard error.
-    pub(crate) fn log_text(&self) -> String {
-        self.process.stderr_text()
     }
 }

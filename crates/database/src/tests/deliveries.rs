@@ -8,7 +8,8 @@ use super::{
     reports::{claimed_case, insert_version},
 };
 use crate::{
-    AttemptOutcome, AttemptStart, Database, DeliverySelection, DeliveryState, NewAttempt, NewJob, WriteTx, delivery_job_key,
+    AttemptOutcome, AttemptStart, Database, DeliverySelection, DeliveryState, NewAttempt, NewJob, WriteTx,
+    delivery_job_key,
 };
 
 const QUEUE: &str = "deliver_report";
@@ -24,7 +25,10 @@ async fn signed(db: &Database, world: &World) -> (ReportVersionId, DeliveryId) {
     let delivery = DeliveryId(world.ambient.new_uuid());
     assert!(tx.delivery_insert(delivery, version, &hospital(), target.id, world.now()).await.unwrap());
     let second = DeliveryId(world.ambient.new_uuid());
-    assert!(!tx.delivery_insert(second, version, &hospital(), target.id, world.now()).await.unwrap(), "one row per recipient");
+    assert!(
+        !tx.delivery_insert(second, version, &hospital(), target.id, world.now()).await.unwrap(),
+        "one row per recipient"
+    );
     tx.commit().await.unwrap();
     (version, delivery)
 }
@@ -55,12 +59,18 @@ async fn attempts_are_numbered_and_an_interrupted_one_is_closed_by_the_next() {
         let mut read = db.read().await.unwrap();
         let row = read.delivery_find(delivery, Some(&hospital())).await.unwrap().unwrap();
         assert_eq!((row.state, row.attempt_count, row.next_attempt_at), (DeliveryState::Sent, 2, Some(next)));
-        assert_eq!((row.target.called.as_str(), row.target.port, row.last_error.as_deref()), ("PACS", 104, Some("A700")));
+        assert_eq!(
+            (row.target.called.as_str(), row.target.port, row.last_error.as_deref()),
+            ("PACS", 104, Some("A700"))
+        );
         let attempts = read.delivery_attempts(delivery).await.unwrap();
         let told: Vec<_> = attempts.iter().map(|a| (a.number, a.outcome, a.detail.as_deref())).collect();
         assert_eq!(
             told,
-            [(1, Some(AttemptOutcome::Interrupted), Some("the node stopped")), (2, Some(AttemptOutcome::Refused), Some("A700"))]
+            [
+                (1, Some(AttemptOutcome::Interrupted), Some("the node stopped")),
+                (2, Some(AttemptOutcome::Refused), Some("A700"))
+            ]
         );
     })
     .await;
@@ -75,7 +85,10 @@ async fn accepted_is_the_end_and_failed_is_not() {
         assert_eq!(begin(&mut tx, &world, delivery).await.1, None, "nothing more is tried by itself");
         assert!(tx.delivery_request_retry(delivery, "account:O1", world.now()).await.unwrap());
         assert!(!tx.delivery_request_retry(delivery, "account:O2", world.now()).await.unwrap(), "asked for already");
-        assert_eq!(tx.delivery_find(delivery, None).await.unwrap().unwrap().retry_requested_by.as_deref(), Some("account:O1"));
+        assert_eq!(
+            tx.delivery_find(delivery, None).await.unwrap().unwrap().retry_requested_by.as_deref(),
+            Some("account:O1")
+        );
         let (attempt, begun) = begin(&mut tx, &world, delivery).await;
         assert_eq!(begun.unwrap().started_by, AttemptStart::Manual);
         assert_eq!(tx.delivery_find(delivery, None).await.unwrap().unwrap().retry_requested_by, None);

@@ -7,7 +7,8 @@ use super::{
     cases::{account, add_facility, add_reader, hospital, open_case},
 };
 use crate::{
-    Database, DatabaseErrorKind, NewReportVersion, ReportFileKind, ReportFileRow, ReportTexts, RestoredCase, RestoredWorkitem, WriteTx,
+    Database, DatabaseErrorKind, NewReportVersion, ReportFileKind, ReportFileRow, ReportTexts, RestoredCase,
+    RestoredWorkitem, WriteTx,
 };
 
 const TEXTS: ReportTexts<'static> =
@@ -30,7 +31,12 @@ pub(super) async fn claimed_case(db: &Database, world: &World) -> Claimed {
     Claimed { case, workitem, reader }
 }
 
-pub(super) async fn insert_version(tx: &mut WriteTx, world: &World, claimed: &Claimed, number: i64) -> Result<ReportVersionId, crate::DatabaseError> {
+pub(super) async fn insert_version(
+    tx: &mut WriteTx,
+    world: &World,
+    claimed: &Claimed,
+    number: i64,
+) -> Result<ReportVersionId, crate::DatabaseError> {
     let id = ReportVersionId(world.ambient.new_uuid());
     let facility = hospital();
     let version = NewReportVersion {
@@ -51,7 +57,11 @@ pub(super) async fn insert_version(tx: &mut WriteTx, world: &World, claimed: &Cl
         let object = matches!(kind, ReportFileKind::StructuredReport | ReportFileKind::EncapsulatedPdf)
             .then(|| (SopClassUid::parse("1.2.3").unwrap(), SopInstanceUid::new(world.ambient.new_uid())));
         let blob_key = format!("reports/v1/HOSP1/{id}/{index}");
-        tx.report_file_insert(id, &ReportFileRow { kind, blob_key, sha256: [u8::try_from(index).unwrap(); 32], size_bytes: 9, object }).await?;
+        tx.report_file_insert(
+            id,
+            &ReportFileRow { kind, blob_key, sha256: [u8::try_from(index).unwrap(); 32], size_bytes: 9, object },
+        )
+        .await?;
     }
     Ok(id)
 }
@@ -95,7 +105,10 @@ async fn a_version_is_read_back_with_its_files_and_only_by_its_facility() {
         let (own, other) = (hospital(), dokuei_domain::FacilityId::parse("HOSP2").unwrap());
         let found = read.report_version_find(id, Some(&own)).await.unwrap().unwrap();
         assert_eq!((found.number, found.last_number, found.findings.as_str()), (1, 1, TEXTS.findings));
-        assert_eq!((&found.author, found.author_name.as_str(), found.manifest_sha256), (&claimed.reader, "医師R1", [7; 32]));
+        assert_eq!(
+            (&found.author, found.author_name.as_str(), found.manifest_sha256),
+            (&claimed.reader, "医師R1", [7; 32])
+        );
         assert_eq!(read.report_version_find(id, None).await.unwrap().as_ref(), Some(&found));
         assert_eq!(read.report_version_find(id, Some(&other)).await.unwrap(), None);
         assert_eq!(read.report_version_list(claimed.case, Some(&other)).await.unwrap(), []);
@@ -123,7 +136,10 @@ async fn a_version_is_read_back_with_its_files_and_only_by_its_facility() {
         let uid = files.iter().find_map(|file| file.object.clone()).unwrap().1;
         assert!(read.report_file_known(&uid).await.unwrap(), "our own report that comes back is recognised");
         let openings = read.report_openings(id, 10).await.unwrap();
-        assert_eq!(openings.iter().map(|opening| (opening.kind.as_str(), opening.opened_at)).collect::<Vec<_>>(), [("pdf", opened)]);
+        assert_eq!(
+            openings.iter().map(|opening| (opening.kind.as_str(), opening.opened_at)).collect::<Vec<_>>(),
+            [("pdf", opened)]
+        );
         assert_eq!(read.report_version_count().await.unwrap(), 1);
     })
     .await;
@@ -179,10 +195,21 @@ async fn what_blobs_tell_is_restored_once_and_finishes_what_an_older_index_had_o
             let mut tx = db.write().await.unwrap();
             let (_, patient) = tx.study_owner(&facility, &study).await.unwrap().unwrap();
             let (opened_at, due_at) = (world.now(), world.now().plus_seconds(3600));
-            tx.report_case_restore(&RestoredCase { id: case, facility: &facility, patient, priority: Priority::Urgent, opened_at, due_at })
-                .await
-                .unwrap();
-            assert_eq!(tx.report_study_attach(case, &facility, &study).await.unwrap(), Some(claimed.case), "filed under its case before");
+            tx.report_case_restore(&RestoredCase {
+                id: case,
+                facility: &facility,
+                patient,
+                priority: Priority::Urgent,
+                opened_at,
+                due_at,
+            })
+            .await
+            .unwrap();
+            assert_eq!(
+                tx.report_study_attach(case, &facility, &study).await.unwrap(),
+                Some(claimed.case),
+                "filed under its case before"
+            );
             let unknown = StudyUid::parse("1.2.3.999").unwrap();
             assert_eq!(tx.report_study_attach(case, &facility, &unknown).await.unwrap(), None);
             for (uid, of) in [("2.25.500", case), (claimed.workitem.as_str(), claimed.case)] {

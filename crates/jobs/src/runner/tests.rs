@@ -87,11 +87,20 @@ async fn the_last_attempt_a_refusal_a_panic_and_an_unknown_queue_are_visible_on_
 
     scene.runner.run_until_idle().await.unwrap();
 
-    let mut reasons: Vec<_> = scene.states().await.into_iter().map(|(state, error)| (state, error.unwrap_or_default())).collect();
+    let mut reasons: Vec<_> =
+        scene.states().await.into_iter().map(|(state, error)| (state, error.unwrap_or_default())).collect();
     reasons.sort();
     assert!(reasons.iter().all(|(state, _)| state == "dead"), "{reasons:?}");
     let reasons: Vec<_> = reasons.into_iter().map(|(_, reason)| reason).collect();
-    assert_eq!(reasons, ["no handler for the queue 'of another version' in this version", "refused", "still down", "the handler panicked"]);
+    assert_eq!(
+        reasons,
+        [
+            "no handler for the queue 'of another version' in this version",
+            "refused",
+            "still down",
+            "the handler panicked"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -124,6 +124,7 @@ async fn versions_come_back_from_the_store_alone() {
     assert_eq!((version.signed_at, version.author_name.as_str()), (signed.signed_at, "山田 太郎"));
     let author = read.account_find(&version.author).await.unwrap().unwrap();
     assert!(author.disabled_at.is_some(), "nobody signs in with a restored account");
+    assert_eq!(read.facility_find(&facility()).await.unwrap().unwrap().name, "デモ病院");
     assert_eq!(read.workitem_open(scene.case).await.unwrap(), None);
     assert_eq!(read.report_workitem_state(&scene.workitem).await.unwrap().as_deref(), Some("COMPLETED"));
     drop(read);

@@ -4,19 +4,20 @@ use std::{collections::HashMap, net::Ipv4Addr, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use dokuei_access::{
-    Access, AccessSettings, Enrolment, Language, NewAccount, NewFacility, NewReader, NodeKeys, PasswordCost, ReturnTarget,
+    Access, AccessSettings, Enrolment, Language, NewAccount, NewFacility, NewReader, NodeKeys, PasswordCost,
+    ReturnTarget,
 };
 use dokuei_archive::Archive;
 use dokuei_database::Database;
 use dokuei_domain::{
-    AccountId, Actor, AeTitle, Ambient, FacilityId, JobId, PersonName, Role, SopClassUid, SopInstanceUid, TransferSyntaxUid,
-    hours::OnDutyHours,
+    AccountId, Actor, AeTitle, Ambient, FacilityId, JobId, PersonName, Role, SopClassUid, SopInstanceUid,
+    TransferSyntaxUid, hours::OnDutyHours,
 };
 use dokuei_image_store::ImageStore;
 use dokuei_ingest::{Ingest, IngestSettings, ObjectHead, Origin};
 use dokuei_jobs::{Runner, RunnerSettings};
 use dokuei_report::{ReportSettings, Reports};
-use dokuei_testkit::data_set::{data_set_of, value_of, Tag};
+use dokuei_testkit::data_set::{Tag, data_set_of, value_of};
 use dokuei_web::{DeadJob, Operations, WebSettings, WebState};
 use dokuei_worklist::{Worklist, WorklistSettings};
 
@@ -59,7 +60,8 @@ impl World {
         settings.password_cost = PasswordCost { memory_kib: 64, passes: 1, lanes: 1 };
         settings.sign_in_links = true;
         let access = Arc::new(Access::new(database.clone(), ambient.clone(), keys, settings));
-        let reception = IngestSettings { settle_quiet_seconds: QUIET_SECONDS, max_object_bytes: 1 << 30, low_water_bytes: 0 };
+        let reception =
+            IngestSettings { settle_quiet_seconds: QUIET_SECONDS, max_object_bytes: 1 << 30, low_water_bytes: 0 };
         let ingest = Ingest::new(database.clone(), store.clone(), ambient.clone(), reception);
         let worklist = Arc::new(Worklist::new(database.clone(), ambient.clone(), WorklistSettings::default()));
         let returns = ReportSettings::new(title, "読影テストNPO");
@@ -115,7 +117,13 @@ impl World {
 
     async fn person(&mut self, id: &'static str, role: Role, of: Option<&str>) {
         let display_name = format!("{id} さん");
-        let new = NewAccount { id: account(id), role, facility: of.map(facility), display_name, language: Language::Japanese };
+        let new = NewAccount {
+            id: account(id),
+            role,
+            facility: of.map(facility),
+            display_name,
+            language: Language::Japanese,
+        };
         let enrolment = self.state.access.account_add(&Actor::CommandLine, new).await.unwrap();
         self.people.insert(id, enrolment);
     }
@@ -158,7 +166,8 @@ impl World {
     pub(crate) async fn work(&self) {
         let WebState { ingest, worklist, reports, .. } = &self.state;
         let handlers = [ingest.handlers(), worklist.handlers(), reports.handlers()].concat();
-        let runner = Runner::new(self.database.clone(), self.ambient.clone(), handlers, Vec::new(), RunnerSettings::new("test"));
+        let runner =
+            Runner::new(self.database.clone(), self.ambient.clone(), handlers, Vec::new(), RunnerSettings::new("test"));
         runner.run_until_idle().await.unwrap();
     }
 }
