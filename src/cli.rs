@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Make the index again from the stored objects alone
     RebuildIndex,
+    /// Print the current code of a TOTP secret, for whoever has no authenticator at hand in a demonstration
+    Totp { secret: String },
     /// Check database, store, keys, ports, clock and disk, and say what to do
     Doctor,
 }

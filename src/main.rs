@@ -58,6 +58,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(command) => commands::config::run(&args, output, &command)?,
         Command::Send(send) => commands::peer::send(output, send).await?,
         Command::Echo(peer) => commands::peer::echo(output, peer).await?,
+        Command::Totp { secret } => commands::totp::run(output, &secret, &ambient)?,
         Command::Doctor => commands::doctor::run(&args, output, ambient).await?,
         command => {
             telemetry::start("warn", LogFormat::Text);
@@ -88,6 +89,7 @@ async fn with_node(node: &Node, output: Output, command: Command) -> anyhow::Res
         | Command::Config(_)
         | Command::Send(_)
         | Command::Echo(_)
+        | Command::Totp { .. }
         | Command::Doctor => {
             unreachable!("handled without an opened node")
         }

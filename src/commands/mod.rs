@@ -8,5 +8,6 @@ pub(crate) mod init;
 pub(crate) mod peer;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod totp;
 pub(crate) mod work;
 pub(crate) mod worklist;

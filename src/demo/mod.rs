@@ -47,7 +47,7 @@ pub(crate) async fn run(
     demo: &DemoArgs,
     ambient: Ambient,
 ) -> anyhow::Result<ExitCode> {
-    telemetry::start(if demo.once { "warn" } else { "info" }, LogFormat::Text);
+    telemetry::start("warn", LogFormat::Text);
     let clock = once::Steps::start(output, demo.once, ambient.clone());
     let folder = args
         .data_dir

@@ -137,7 +137,7 @@ pub(crate) async fn show(node: &Node, stage: &Stage, output: Output) -> anyhow::
             field("totp_secret"),
         ));
     }
-    text.push_str(&format!("\nReports that were returned appear in {}.\nStop with Ctrl-C.", stage.received.display()));
+    text.push_str(&format!("\nTo sign, the reader needs the password and a code: `dokuei totp SECRET` shows it.\nReports that were returned appear in {}.\nStop with Ctrl-C.", stage.received.display()));
     output.text(&text);
     Ok(())
 }

@@ -221,11 +221,12 @@ async fn our_own_sender_talks_to_other_receivers() {
 
     let mut send = words(&format!("send {peer} --called PACS"));
     send.push(dokuei_testkit::testdata("charset/hitachi_001").display().to_string());
-    send.push(dokuei_testkit::testdata("charset/chrSQEncoding.dcm").display().to_string());
+    send.push(dokuei_testkit::testdata("README.md").display().to_string());
     let sent = run(send).await.unwrap().failure();
-    let summary: serde_json::Value = serde_json::from_slice(&sent.stdout).unwrap_or_else(|error| panic!("{error}: {sent}"));
+    let summary: serde_json::Value =
+        serde_json::from_slice(&sent.stdout).unwrap_or_else(|error| panic!("{error}: {sent}"));
     assert_eq!(summary["accepted"], 4, "{sent}");
-    assert_eq!(summary["refused"].as_array().unwrap().len(), 1, "a file without UIDs cannot be sent: {sent}");
+    assert_eq!(summary["refused"].as_array().unwrap().len(), 1, "what is no DICOM file cannot be sent: {sent}");
     assert_eq!(receiver.received().len(), 4);
     drop(receiver);
 

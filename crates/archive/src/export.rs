@@ -6,7 +6,7 @@ use dokuei_database::{AuditEvent, AuditOutcome, InstanceRow};
 use dokuei_domain::{Actor, FacilityId, SopInstanceUid, StudyUid};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{Archive, ArchiveError, blob_key, may_see};
+use crate::{Archive, ArchiveError, blob_key, visible_study};
 
 /// What to export.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,17 +59,14 @@ impl Archive {
         let mut tx = self.database.read().await?;
         match what {
             What::Study(uid) => {
-                let study = tx
-                    .study_by_uid(facility, uid)
-                    .await?
-                    .filter(|row| may_see(actor, row))
-                    .ok_or(ArchiveError::NotFound)?;
+                let found = tx.study_by_uid(facility, uid).await?;
+                let study = visible_study(&mut tx, actor, found).await?;
                 Ok(tx.instances_of_study(study.pk).await?)
             }
             What::Instance(uid) => {
                 let instance = tx.instance_by_uid(facility, uid).await?.ok_or(ArchiveError::NotFound)?;
-                let study = tx.study_by_pk(instance.study).await?.filter(|row| may_see(actor, row));
-                study.map(|_| vec![instance]).ok_or(ArchiveError::NotFound)
+                let found = tx.study_by_pk(instance.study).await?;
+                visible_study(&mut tx, actor, found).await.map(|_| vec![instance])
             }
         }
     }

@@ -8,7 +8,7 @@ mod export;
 mod stack;
 
 use dokuei_access::{Action, Resource, can};
-use dokuei_database::{Database, DatabaseError, InstanceRow, SeriesRow, StudyRow, StudyState};
+use dokuei_database::{Database, DatabaseError, InstanceRow, ReadTx, SeriesRow, StudyRow, StudyState};
 use dokuei_domain::{Actor, InstanceId, StudyPk};
 use dokuei_image_store::{BlobKey, ImageStore, StoreError};
 
@@ -74,7 +74,8 @@ impl Archive {
         study: StudyPk,
     ) -> Result<(StudyRow, Vec<SeriesEntry>), ArchiveError> {
         let mut tx = self.database.read().await?;
-        let row = tx.study_by_pk(study).await?.filter(|row| may_see(actor, row)).ok_or(ArchiveError::NotFound)?;
+        let found = tx.study_by_pk(study).await?;
+        let row = visible_study(&mut tx, actor, found).await?;
         let series = tx.series_of_study(study).await?;
         let instances = tx.instances_of_study(study).await?;
         Ok((row, stack::arrange(series, instances)))
@@ -84,11 +85,9 @@ impl Archive {
     pub async fn instance_file(&self, actor: &Actor, id: InstanceId, limit: u64) -> Result<Vec<u8>, ArchiveError> {
         let mut tx = self.database.read().await?;
         let instance = tx.instance_by_id(id).await?.ok_or(ArchiveError::NotFound)?;
-        let study = tx.study_by_pk(instance.study).await?.ok_or(ArchiveError::NotFound)?;
+        let found = tx.study_by_pk(instance.study).await?;
+        visible_study(&mut tx, actor, found).await?;
         drop(tx);
-        if !may_see(actor, &study) {
-            return Err(ArchiveError::NotFound);
-        }
         let size = u64::try_from(instance.size_bytes).unwrap_or(u64::MAX);
         if size > limit {
             return Err(ArchiveError::TooLarge { size, limit });
@@ -97,14 +96,16 @@ impl Archive {
     }
 }
 
-/// A withdrawn study is hidden at every door.
-fn may_see(actor: &Actor, study: &StudyRow) -> bool {
-    let action = if actor.facility().is_some() { Action::ViewOwnStudies } else { Action::ViewCase };
-    let resource = match action {
-        Action::ViewCase => Resource::Case { facility: &study.facility, claimed_by: None },
-        _ => Resource::Facility(&study.facility),
+/// The study, if the actor may see it: a withdrawn one is hidden at every door, and a reader sees no case that another reader has claimed.
+async fn visible_study(tx: &mut ReadTx, actor: &Actor, study: Option<StudyRow>) -> Result<StudyRow, ArchiveError> {
+    let study = study.filter(|study| study.state != StudyState::Withdrawn).ok_or(ArchiveError::NotFound)?;
+    let allowed = if actor.facility().is_some() {
+        can(actor, Action::ViewOwnStudies, Resource::Facility(&study.facility))
+    } else {
+        let claimed_by = tx.study_claimed_by(study.pk).await?;
+        can(actor, Action::ViewCase, Resource::Case { facility: &study.facility, claimed_by: claimed_by.as_ref() })
     };
-    study.state != StudyState::Withdrawn && can(actor, action, resource).is_ok()
+    allowed.map(|()| study).map_err(|_| ArchiveError::NotFound)
 }
 
 fn blob_key(instance: &InstanceRow) -> Result<BlobKey, ArchiveError> {

@@ -1,8 +1,8 @@
 //! The index of what was received: patients, studies, series, instances, and the objects in quarantine.
 
 use dokuei_domain::{
-    FacilityId, InstanceId, PatientPk, PersonName, SeriesPk, SeriesUid, SopClassUid, SopInstanceUid, StudyPk, StudyUid,
-    Timestamp, TransferSyntaxUid,
+    AccountId, FacilityId, InstanceId, PatientPk, PersonName, SeriesPk, SeriesUid, SopClassUid, SopInstanceUid,
+    StudyPk, StudyUid, Timestamp, TransferSyntaxUid,
     facts::InstanceFacts,
     facts::PatientFacts,
     patient::{FacilityIssuer, PatientIdentity},
@@ -223,6 +223,8 @@ statements! {
     INSTANCES_OF_STUDY = "SELECT * FROM instances WHERE study_pk = $1 ORDER BY series_pk, number, sop_instance_uid";
     INSTANCE_BY_ID = "SELECT * FROM instances WHERE id = $1";
     INSTANCE_BY_UID = "SELECT * FROM instances WHERE facility_id = $1 AND sop_instance_uid = $2";
+    STUDY_CLAIMED_BY = "SELECT w.performer FROM case_studies c JOIN workitems w ON w.case_id = c.case_id AND w.state = 'IN PROGRESS' \
+                        WHERE c.study_pk = $1";
     INSTANCE_COUNT = "SELECT COUNT(*) AS instances FROM instances";
 }
 
@@ -544,6 +546,12 @@ impl ReadTx {
         uid: &SopInstanceUid,
     ) -> Result<Option<InstanceRow>, DatabaseError> {
         self.optional(INSTANCE_BY_UID, args![facility, uid]).await?.as_ref().map(instance_row).transpose()
+    }
+
+    /// The reader who holds the claim on the study's case.
+    pub async fn study_claimed_by(&mut self, study: StudyPk) -> Result<Option<AccountId>, DatabaseError> {
+        let row = self.optional(STUDY_CLAIMED_BY, args![study]).await?;
+        Ok(row.map(|row| row.optional_account("performer")).transpose()?.flatten())
     }
 
     pub async fn instance_count(&mut self) -> Result<i64, DatabaseError> {

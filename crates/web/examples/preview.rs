@@ -60,7 +60,7 @@ async fn send_studies(world: &World) {
         let office = Actor::CommandLine;
         let study = world.state.ingest.studies(&office, 1).await.unwrap().remove(0);
         let request = NewRequest {
-            clinical_question: "右下腹部痛、発熱。虫垂炎の疑い。\n造影剤アレルギーなし。".to_owned(),
+            clinical_question: "突然の頭痛、嘔吐。くも膜下出血の除外をお願いします。\n既往:高血圧。".to_owned(),
             callback_number: "03-0000-1234 (内線 2210)".to_owned(),
             requesting_physician: "高橋 健一".to_owned(),
             priority: Priority::Emergency,
@@ -91,8 +91,8 @@ fn ct_series() -> Vec<Vec<u8>> {
         Edit::new(dokuei_testkit::data_set::Tag(0x0010, 0x0030), b"DA", "19500314"),
         Edit::new(dokuei_testkit::data_set::Tag(0x0010, 0x0040), b"CS", "F"),
         Edit::new(dokuei_testkit::data_set::Tag(0x0008, 0x0020), b"DA", "20261122"),
-        Edit::new(dokuei_testkit::data_set::Tag(0x0018, 0x0015), b"CS", "ABDOMEN"),
-        Edit::new(dokuei_testkit::data_set::Tag(0x0008, 0x1030), b"LO", "腹部単純CT".as_bytes()),
+        Edit::new(dokuei_testkit::data_set::Tag(0x0018, 0x0015), b"CS", "HEAD"),
+        Edit::new(dokuei_testkit::data_set::Tag(0x0008, 0x1030), b"LO", "頭部単純CT".as_bytes()),
     ];
     let mut paths: Vec<_> = std::fs::read_dir(testdata("ct_series_GE_HiSpeed"))
         .into_iter()

@@ -200,6 +200,7 @@ texts! {
     verification: "署名検証", "Verification";
     verified: "署名とすべてのファイルは署名時のままです。", "The signature is valid and every file is as it was signed.";
     not_verified: "検証に失敗しました。このレポートを使わず、事務局に連絡してください。", "Verification failed. Do not use this report; tell the office.";
+    checks: "検証した項目", "What was checked";
     check_manifest: "署名対象一覧が読める", "the manifest can be read";
     check_manifest_hash: "署名対象一覧が索引と一致", "the manifest is the one in the index";
     check_signature: "電子署名が有効", "the signature is valid";

@@ -112,7 +112,7 @@ async fn a_version_is_read_back_with_its_files_and_only_by_its_facility() {
         assert_eq!(read.report_version_find(id, None).await.unwrap().as_ref(), Some(&found));
         assert_eq!(read.report_version_find(id, Some(&other)).await.unwrap(), None);
         assert_eq!(read.report_version_list(claimed.case, Some(&other)).await.unwrap(), []);
-        assert_eq!(read.report_version_list(claimed.case, Some(&own)).await.unwrap(), [found.clone()]);
+        assert_eq!(read.report_version_list(claimed.case, Some(&own)).await.unwrap(), std::slice::from_ref(&found));
         assert_eq!(read.report_version_last(claimed.case).await.unwrap().as_ref(), Some(&found));
         assert_eq!(read.report_version_numbered(claimed.case, 1).await.unwrap().as_ref(), Some(&found));
         assert_eq!(read.report_version_numbered(claimed.case, 2).await.unwrap(), None);

@@ -17,7 +17,10 @@ use dokuei_dimse::{
 use dokuei_domain::{DeliveryId, Role};
 use dokuei_jobs::{Backoff, JobContext, Outcome};
 use dokuei_testkit::find_binary;
-use tokio::{net::TcpListener, process::Command};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    process::Command,
+};
 
 use super::scene::{Scene, actor, reader, settings};
 use crate::{
@@ -48,10 +51,16 @@ async fn only(scene: &Scene) -> Delivery {
     rows.remove(0)
 }
 
-/// DCMTK's storescp, one process for each connection, as inetd starts it.
+/// DCMTK's storescp on a port of its own.
 async fn storescp(folder: &Path, options: &'static [&'static str]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    serve_with(listener, folder, options);
+    port
+}
+
+/// DCMTK's storescp behind a listener, one process for each connection, as inetd starts it.
+fn serve_with(listener: TcpListener, folder: &Path, options: &'static [&'static str]) {
     let (program, folder) = (find_binary("storescp").unwrap(), folder.to_owned());
     tokio::spawn(async move {
         loop {
@@ -63,7 +72,6 @@ async fn storescp(folder: &Path, options: &'static [&'static str]) -> u16 {
             tokio::spawn(async move { command.output().await });
         }
     });
-    port
 }
 
 #[tokio::test]
@@ -110,10 +118,10 @@ async fn storescp_holds_exactly_what_was_signed() {
 #[tokio::test]
 async fn a_recipient_that_is_down_is_tried_again_given_up_and_revived_by_hand() {
     let scene = Scene::with(quick()).await;
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = closed.local_addr().unwrap().port();
-    drop(closed);
-    scene.add_target("PACS", port).await;
+    // Bound and not listening: connections are refused, and nobody else gets the port.
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    scene.add_target("PACS", closed.local_addr().unwrap().port()).await;
     sign(&scene).await;
 
     scene.work().await;
@@ -137,9 +145,8 @@ async fn a_recipient_that_is_down_is_tried_again_given_up_and_revived_by_hand() 
     // The facility's user may not; the office may, once.
     let refused = scene.reports.retry_delivery(&actor("HOSP1-U", Role::Facility), row.id).await.unwrap_err();
     assert!(matches!(refused, ReportError::Denied(_)), "{refused}");
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let received = tempfile::tempdir().unwrap();
-    let accept = serve_with(listener, received.path());
+    serve_with(closed.listen(16).unwrap(), received.path(), &[]);
     for _ in 0..2 {
         scene.reports.retry_delivery(&actor("O1", Role::Office), row.id).await.unwrap();
     }
@@ -153,22 +160,6 @@ async fn a_recipient_that_is_down_is_tried_again_given_up_and_revived_by_hand() 
     assert_eq!(audit.iter().map(|row| row.outcome.as_str()).collect::<Vec<_>>(), ["success", "refused"]);
     let done = scene.reports.retry_delivery(&actor("O1", Role::Office), row.id).await.unwrap_err();
     assert!(matches!(done, ReportError::AlreadyAccepted));
-    accept.abort();
-}
-
-/// storescp behind a listener that is there already.
-fn serve_with(listener: TcpListener, folder: &Path) -> tokio::task::JoinHandle<()> {
-    let (program, folder) = (find_binary("storescp").unwrap(), folder.to_owned());
-    tokio::spawn(async move {
-        loop {
-            let stream = listener.accept().await.unwrap().0.into_std().unwrap();
-            stream.set_nonblocking(false).unwrap();
-            let mut command = Command::new(&program);
-            command.arg("--inetd").arg("--output-directory").arg(&folder).env("TCP_NODELAY", "1");
-            command.kill_on_drop(true).stdin(Stdio::from(OwnedFd::from(stream)));
-            tokio::spawn(async move { command.output().await });
-        }
-    })
 }
 
 #[tokio::test]
@@ -318,16 +309,13 @@ async fn an_attempt_cut_off_by_a_stop_is_closed_and_made_again() {
     let (connection, _) = silent.accept().await.unwrap();
     attempt.abort();
     assert!(attempt.await.unwrap_err().is_cancelled());
-    drop((connection, silent));
+    drop(connection);
     let open = only(&scene).await;
     assert_eq!((open.attempts.len(), open.attempts[0].ended_at), (1, None));
 
-    let port = open.row.target.port;
     let received = tempfile::tempdir().unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-    let serving = serve_with(listener, received.path());
+    serve_with(silent, received.path(), &[]);
     scene.work().await;
-    serving.abort();
 
     let Delivery { row, attempts } = only(&scene).await;
     assert_eq!((row.id, row.state), (id, DeliveryState::Accepted));
