@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 
 import { claimOnlyCase, imageShown, launch, newWindow, signIn, signedInByLink, text, untilImage, untilSaved } from "./lib/browser.js";
 import { demo } from "./lib/node.js";
+import { storyOf } from "./lib/story.js";
 
 let node, browser;
 
@@ -20,6 +21,7 @@ after(async () => {
 
 test("a reader reads, writes and signs a case, and the hospital has the report", async (t) => {
   const page = await newWindow(browser);
+  const step = storyOf(t, page);
   const savedTexts = [];
   page.on("request", (request) => {
     if (request.method() === "PUT") savedTexts.push(request.postData());
@@ -28,7 +30,7 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
   await page.clock.install();
   let report;
 
-  await t.test("signing in with password and code leads to the worklist", async () => {
+  await step("signing in with password and code leads to the worklist", async () => {
     await signIn(page, node.people.reader);
     await page.waitForURL("**/worklist");
     const row = page.locator("tr[data-case]");
@@ -39,7 +41,7 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
     }
   });
 
-  await t.test("claiming opens the images, which scroll by wheel and keys", async () => {
+  await step("claiming opens the images, which scroll by wheel and keys", async () => {
     await claimOnlyCase(page);
     const { number, count } = await imageShown(page);
     assert.deepEqual([number, count], [15, 28], "a series begins in its middle");
@@ -59,7 +61,7 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
     await untilImage(page, 28, 28);
   });
 
-  await t.test("a number key chooses a window", async () => {
+  await step("a number key chooses a window", async () => {
     await page.keyboard.press("Home");
     await page.keyboard.press("PageDown");
     await untilImage(page, 11, 28);
@@ -75,7 +77,7 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
     await page.locator('#picture:not([data-shown*="center"])').waitFor();
   });
 
-  await t.test("Japanese text is saved as it is composed and typed", async () => {
+  await step("Japanese text is saved as it is composed and typed", async () => {
     const findings = page.getByLabel("所見");
     await findings.click();
     const input = await page.context().newCDPSession(page);
@@ -99,7 +101,7 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
     assert.equal(await page.locator('[data-window=""]').getAttribute("class"), "chosen", "typing has changed the window");
   });
 
-  await t.test("the text survives a reload", async () => {
+  await step("the text survives a reload", async () => {
     await page.reload();
     await imageShown(page);
     assert.equal(await page.getByLabel("所見").inputValue(), "右前頭葉に低吸収域を認めます(4 mm)。\n出血はありません。");
@@ -107,7 +109,7 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
     await untilSaved(page);
   });
 
-  await t.test("the confirmation names the patient; a wrong code is refused and nothing is lost", async () => {
+  await step("the confirmation names the patient; a wrong code is refused and nothing is lost", async () => {
     await page.getByLabel("推奨").fill("MRIでの追加評価をご検討ください。");
     await page.getByRole("button", { name: "確定・署名…" }).click();
     const dialog = page.getByRole("dialog");
@@ -125,7 +127,7 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
     assert.equal(await page.getByLabel("推奨").inputValue(), "MRIでの追加評価をご検討ください。");
   });
 
-  await t.test("a fresh code signs, and the report is delivered", async () => {
+  await step("a fresh code signs, and the report is delivered", async () => {
     await page.getByRole("button", { name: "確定・署名…" }).click();
     await sign(page, node.people.reader.password, node.people.reader.authenticator.fresh());
 
@@ -145,14 +147,14 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
     for (const object of objects) assert.equal(object.toString("latin1", 128, 132), "DICM");
   });
 
-  await t.test("the case has left the reader's open list", async () => {
+  await step("the case has left the reader's open list", async () => {
     await page.getByRole("link", { name: "一覧へ戻る" }).click();
     await page.getByText("読影待ちの依頼はありません。").waitFor();
     await page.getByRole("link", { name: "読影済" }).click();
     await page.locator("tr[data-case]", { hasText: "山田 太郎" }).waitFor();
   });
 
-  await t.test("the facility reads the report and has the PDF", async () => {
+  await step("the facility reads the report and has the PDF", async () => {
     const facility = await signedInByLink(browser, node.people.facility);
     await facility.locator("tr[data-study]", { hasText: "山田 太郎" }).getByRole("link", { name: "レポート" }).click();
     await facility.waitForURL(`**${report}`);
@@ -171,7 +173,7 @@ test("a reader reads, writes and signs a case, and the hospital has the report",
     assert.deepEqual(facility.complaints, []);
   });
 
-  await t.test("the office sees that the report was returned", async () => {
+  await step("the office sees that the report was returned", async () => {
     const office = await signedInByLink(browser, node.people.office);
     const row = office.locator("tr[data-case]", { hasText: "山田 太郎" });
     await row.locator(".state-returned", { hasText: "返送済" }).waitFor();

@@ -13,10 +13,7 @@ use crate::tokenizer::{Header, TokenError};
 use crate::vr::Vr;
 use crate::writer::DataSetWriter;
 
-/// Implementation Class UID (0002,0012) of this software, also for associations (PS3.7 D.3.3.2). From a random UUID (PS3.5 B.2).
-pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.333491100087629339021472969507991956705";
-/// Implementation Version Name (0002,0013).
-pub const IMPLEMENTATION_VERSION_NAME: &str = "DOKUEI_0_1";
+pub use dokuei_domain::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 /// Private Information Creator UID (0002,0100): marks the private information as a [`Receipt`] in JSON.
 pub const RECEIPT_CREATOR_UID: &str = "2.25.62211417107882622134719958013350747137";
 

@@ -38,9 +38,7 @@ pub use requestor::{
 };
 pub use status::{Status, StatusClass};
 
-/// Our Implementation Class UID (PS3.7 D.3.3.2): a UUID of this project, fixed forever, under the UUID root (PS3.5 B.2).
-pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.39525999223032221808050762612194371245";
-/// Our Implementation Version Name (PS3.7 D.3.3.2).
-pub const IMPLEMENTATION_VERSION_NAME: &str = "DOKUEI_0_1";
+pub use dokuei_domain::uid::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+
 /// The DICOM application context (PS3.7 A.2.1), the only one there is.
 pub const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";

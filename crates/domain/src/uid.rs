@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// Our Implementation Class UID (PS3.7 D.3.3.2, PS3.10 7.1): a UUID of this project, fixed for ever, under the UUID root (PS3.5 B.2).
+pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.39525999223032221808050762612194371245";
+/// Our Implementation Version Name.
+pub const IMPLEMENTATION_VERSION_NAME: &str = "DOKUEI_0_1";
+
 /// Why a text is not a UID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UidError {

@@ -3,7 +3,10 @@
 mod dicom;
 mod misbehaving;
 mod node;
+pub(crate) mod outside;
 mod pacs;
+mod person;
+mod refusing;
 mod slow_sender;
 
 use std::time::Duration;
@@ -14,6 +17,8 @@ pub(crate) use dicom::{
 pub(crate) use misbehaving::{Peer, command, data, pdu};
 pub(crate) use node::{BINARY, Index, TestNode};
 pub(crate) use pacs::Pacs;
+pub(crate) use person::{Answer, Person};
+pub(crate) use refusing::{RefusingPacs, SilentPacs};
 pub(crate) use slow_sender::SlowSender;
 
 /// Longer than anything takes on a busy machine; a story that waits so long has failed.
