@@ -25,10 +25,10 @@ impl Steps {
     }
 
     pub(crate) fn step(&self, name: &str) -> anyhow::Result<()> {
-        self.print(json!({ "step": name }))
+        self.print(name, json!({}))
     }
 
-    fn print(&self, mut line: Value) -> anyhow::Result<()> {
+    fn print(&self, step: &str, more: Value) -> anyhow::Result<()> {
         let now = self.ambient.now();
         let seconds = {
             let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -39,14 +39,21 @@ impl Steps {
         if !self.shown {
             return Ok(());
         }
-        line["seconds"] = json!(seconds);
         if self.output.json {
-            return self.output.line(&line);
+            return self.output.line(&Line { step, seconds, more });
         }
-        let name = line["step"].as_str().unwrap_or_default().to_owned();
-        self.output.text(&format!("{name:<34} {seconds:>8.2} s"));
+        self.output.text(&format!("{step:<34} {seconds:>8.2} s"));
         Ok(())
     }
+}
+
+/// One line of `--json`.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    step: &'a str,
+    seconds: f64,
+    #[serde(flatten)]
+    more: Value,
 }
 
 const FINDINGS: &str = "脳実質に明らかな出血や新鮮梗塞を示唆する低吸収域を認めません。\n脳室の拡大や正中偏位はありません。\n高度な骨病変は指摘できません。";
@@ -102,11 +109,12 @@ pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> any
     let pdf = returned(stage, &files[1].1, &manifest, "PDF").await?;
     steps.step("report returned to the hospital")?;
     let authority = crate::compose::keys_dir(&stage.folder).join("ca.pem");
-    steps.print(json!({
-        "step": "done", "study": stage.study.study, "report": report, "case": case, "sr": sr, "pdf": pdf,
+    let done = json!({
+        "study": stage.study.study, "report": report, "case": case, "sr": sr, "pdf": pdf,
         "signature": files[3].0, "manifest": files[2].0, "authority": authority,
         "data_dir": stage.folder,
-    }))
+    });
+    steps.print("done", done)
 }
 
 fn seconds(ambient: &Ambient) -> u64 {

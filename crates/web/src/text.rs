@@ -254,7 +254,7 @@ texts! {
     withdraw: "取消", "Withdraw";
     withdraw_hint: "患者や検査を間違えて送った場合に取り消します。", "For a study that was sent for the wrong patient or by mistake.";
     withdraw_title: "この検査を取り消します", "Withdraw this study";
-    withdraw_warning: "取り消すと、この検査は読影医にも施設にも表示されなくなり、元に戻せません。記録は監査のため保存されます。", "A withdrawn study is shown to nobody any more and cannot be brought back. It is kept for the audit.";
+    withdraw_warning: "取り消すと、この検査の画像とレポートは誰にも表示されなくなり、元に戻せません。記録は監査のため保存されます。", "Images and reports of a withdrawn study are shown to nobody any more, and it cannot be brought back. It is kept for the audit.";
     withdraw_confirm: "患者と検査を確認しました", "I have checked patient and study";
     withdrawal_reason: "取消の理由", "Why it is withdrawn";
     save_request: "依頼内容を保存", "Save the request";

@@ -133,7 +133,11 @@ impl CaseView {
             opened: format::minute(zone, entry.opened_at),
             due: format::minute(zone, entry.due_at),
             overdue: entry.overdue,
-            assigned: entry.assigned.as_ref().map_or_else(|| t.nobody.to_owned(), name),
+            assigned: match (&entry.assigned, &entry.report) {
+                (Some(person), _) => name(person),
+                (None, Some(report)) if !entry.state.is_open() => report.author.to_string(),
+                (None, _) => t.nobody.to_owned(),
+            },
             performer: entry.performer.as_ref().map(name).unwrap_or_default(),
             reasons: reasons(&entry.reasons, t).join("\n"),
             mine,

@@ -55,7 +55,8 @@ impl Person {
     pub(crate) fn new(node: &TestNode, enrolment: &Value) -> Self {
         let text = |key: &str| enrolment[key].as_str().unwrap().to_owned();
         let client = Client::builder().cookie_store(true).redirect(Policy::none()).timeout(PATIENCE);
-        let codes = enrolment["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned());
+        let codes =
+            enrolment["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned());
         Self {
             http: client.build().unwrap(),
             base: node.url(),

@@ -9,9 +9,11 @@ use axum::{
 use dokuei_domain::{DeliveryId, ReportVersionId};
 use dokuei_report::{AttemptOutcome, AttemptRow, Check, Delivery, DeliveryState, ReportDownload, ReportFileKind, ReportFileRow};
 
-use super::page;
+use serde::Deserialize;
+
+use super::{page, sign_in::local};
 use crate::{
-    extract::Id,
+    extract::{Asked, Id},
     format,
     problem::Problem,
     shell::{Shell, home},
@@ -134,7 +136,6 @@ impl DeliveryView {
             (None, Some(at)) if !accepted => fill(t.next_attempt, &[("time", &format::minute(zone, at))]),
             _ => String::new(),
         };
-        // Facilities are not shown where others' machines are; their own they know.
         Self {
             id: row.id.to_string(),
             report: row.version.to_string(),
@@ -266,8 +267,13 @@ fn download(file: ReportDownload, disposition: &str) -> Response {
     (headers, file.bytes).into_response()
 }
 
-/// Asks for another attempt, and goes back to where the button was: only the office has one, on its page and on the report's.
-pub(crate) async fn retry(user: User, Id(delivery): Id<DeliveryId>) -> Result<Response, Problem> {
+#[derive(Deserialize)]
+pub(crate) struct Back {
+    back: Option<String>,
+}
+
+/// Asks for another attempt, and goes back to where the button was.
+pub(crate) async fn retry(user: User, Id(delivery): Id<DeliveryId>, Asked(query): Asked<Back>) -> Result<Response, Problem> {
     user.state().reports.retry_delivery(user.actor(), delivery).await?;
-    Ok(see_other("/office#failed-deliveries"))
+    Ok(see_other(query.back.as_deref().map_or("/office", local)))
 }
