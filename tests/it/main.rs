@@ -27,10 +27,15 @@ macro_rules! on_both_databases {
 
 mod harness;
 
+mod architecture;
 mod bad_input;
 mod crash;
 mod disk_full;
+mod doors;
 mod lifecycle;
+mod loop_story;
 mod real_files;
 mod receive;
+mod returning;
+mod signing;
 mod worklist;

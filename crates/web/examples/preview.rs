@@ -1,6 +1,6 @@
 //! A node of the tests' world behind a real port, to look at its pages: `cargo run -p dokuei-web --example preview`.
 //!
-//! Prints a one-time sign-in link for everybody, passwords and TOTP secrets. Everything is thrown away at the end.
+//! Prints a one-time sign-in link for everybody, their passwords, TOTP secrets and present codes. Everything is thrown away at the end.
 #![expect(clippy::print_stdout, reason = "it is a command")]
 #![expect(clippy::disallowed_methods, reason = "the preview runs in real time")]
 
@@ -39,7 +39,12 @@ async fn main() {
     let address = listener.local_addr().unwrap();
     for (name, person) in &world.people {
         let link = world.state.access.sign_in_link_create(&account(name), 3600).await.unwrap();
-        println!("{name} http://{address}/sign-in/link/{link} {} {}", person.password, person.totp_secret_base32);
+        println!(
+            "{name} http://{address}/sign-in/link/{link} {} {} {}",
+            person.password,
+            person.totp_secret_base32,
+            world.code(name)
+        );
     }
     println!("ready http://{address}/");
     let router = dokuei_web::router(world.state.clone());

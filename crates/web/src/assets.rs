@@ -52,7 +52,11 @@ fn serve(asked: &HeaderMap, tag: &str, media_type: &str, content: Vec<u8>) -> Re
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned()),
         (header::CONTENT_TYPE, media_type.to_owned()),
     ];
-    if is_known(asked, &tag) { (StatusCode::NOT_MODIFIED, headers).into_response() } else { (headers, content).into_response() }
+    if is_known(asked, &tag) {
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        (headers, content).into_response()
+    }
 }
 
 /// Whether the client has this entity tag already (RFC 9110 section 13.1.2).

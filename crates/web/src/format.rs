@@ -30,7 +30,8 @@ pub(crate) fn age(birth_date: &str, study_date: &str, t: &Words) -> String {
     if on < birth {
         return String::new();
     }
-    let mut months = (i32::from(on.year()) - i32::from(birth.year())) * 12 + i32::from(on.month()) - i32::from(birth.month());
+    let mut months =
+        (i32::from(on.year()) - i32::from(birth.year())) * 12 + i32::from(on.month()) - i32::from(birth.month());
     if on.day() < birth.day() {
         months -= 1;
     }

@@ -31,7 +31,9 @@ impl Wanted {
     fn request(&self, number: u32) -> Result<RenderRequest, Problem> {
         let window = match (self.center, self.width) {
             (None, None) => Window::FromObject,
-            (Some(center), Some(width)) if center.is_finite() && width.is_finite() && width > 0.0 => Window::Linear { center, width },
+            (Some(center), Some(width)) if center.is_finite() && width.is_finite() && width > 0.0 => {
+                Window::Linear { center, width }
+            }
             _ => return Err(Problem::BadRequest),
         };
         if self.edge.is_some_and(|edge| !(1..=MAX_EDGE).contains(&edge)) {
@@ -82,7 +84,12 @@ pub(crate) async fn frame(
 mod tests {
     use super::*;
 
-    fn check(center: Option<f64>, width: Option<f64>, edge: Option<u32>, number: u32) -> Result<RenderRequest, Problem> {
+    fn check(
+        center: Option<f64>,
+        width: Option<f64>,
+        edge: Option<u32>,
+        number: u32,
+    ) -> Result<RenderRequest, Problem> {
         Wanted { center, width, edge }.request(number)
     }
 

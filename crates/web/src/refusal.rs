@@ -1,6 +1,9 @@
 //! Refusals in words: status, a stable kind for programs, a sentence for the person. One function per use case's error.
 
-use axum::http::StatusCode;
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
 use dokuei_access::{AccessError, SignInError};
 use dokuei_archive::ArchiveError;
 use dokuei_domain::workitem::Refusal as WorkitemRefusal;
@@ -52,6 +55,14 @@ impl Refusal {
         Self { status, kind, message: message.into(), stored: None, retry_after_seconds: None }
     }
 
+    /// Says when to come back, where that is known (RFC 9110 section 10.2.3).
+    pub(crate) fn with_retry_after(&self, mut response: Response) -> Response {
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(0).unsigned_abs()));
+        }
+        response
+    }
+
     pub(crate) fn of(problem: &Problem, tongue: Tongue<'_>) -> Self {
         let t = tongue.t;
         match problem {
@@ -60,9 +71,13 @@ impl Refusal {
             Problem::CrossSite => Self::new(StatusCode::FORBIDDEN, "cross_site", t.cross_site),
             Problem::BadRequest => Self::new(StatusCode::BAD_REQUEST, "bad_request", t.bad_request),
             Problem::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", t.too_large),
-            Problem::MethodNotAllowed => Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", t.method_not_allowed),
+            Problem::MethodNotAllowed => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", t.method_not_allowed)
+            }
             Problem::NotConfirmed => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not_confirmed", t.confirm_first),
-            Problem::PasswordsDiffer => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "passwords_differ", t.passwords_differ),
+            Problem::PasswordsDiffer => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "passwords_differ", t.passwords_differ)
+            }
             Problem::SignIn(error) => of_sign_in(error, t),
             Problem::Access(error) => of_access(error, t),
             Problem::Worklist(error) => of_worklist(error, tongue),
@@ -119,7 +134,9 @@ fn of_step_up(error: &SignInError, t: &Words) -> Refusal {
         SignInError::Disabled => Refusal::new(StatusCode::FORBIDDEN, "account_disabled", t.account_disabled),
         SignInError::LinkInvalid => Refusal::new(StatusCode::GONE, "link_invalid", t.link_invalid),
         SignInError::NoCertificate => Refusal::new(StatusCode::FORBIDDEN, "no_certificate", t.no_signing_certificate),
-        SignInError::CertificateExpired => Refusal::new(StatusCode::FORBIDDEN, "certificate_expired", t.certificate_expired),
+        SignInError::CertificateExpired => {
+            Refusal::new(StatusCode::FORBIDDEN, "certificate_expired", t.certificate_expired)
+        }
         SignInError::Database(_) => unavailable(StatusCode::SERVICE_UNAVAILABLE, t),
         SignInError::Crypto(_) => unavailable(StatusCode::INTERNAL_SERVER_ERROR, t),
     }
@@ -163,7 +180,9 @@ fn of_worklist(error: &WorklistError, tongue: Tongue<'_>) -> Refusal {
         WorklistError::LacksSkill(missing) => {
             conflict("lacks_skill", fill(t.lacks_skill, &[("modalities", &missing.join(", "))]))
         }
-        WorklistError::ClaimedByOther { by } => conflict("claimed_by_other", fill(t.claimed_by_other, &[("reader", by)])),
+        WorklistError::ClaimedByOther { by } => {
+            conflict("claimed_by_other", fill(t.claimed_by_other, &[("reader", by)]))
+        }
         WorklistError::AssignedToOther { reader, free_at } => {
             let time = format::minute(tongue.zone, *free_at);
             conflict("assigned_to_other", fill(t.assigned_to_other, &[("reader", reader), ("time", &time)]))
@@ -209,9 +228,9 @@ fn of_render(error: &RenderError, t: &Words) -> Refusal {
     match error {
         RenderError::NoSuchFrame { .. } | RenderError::NotAnImage => not_found(t),
         RenderError::InvalidRequest(_) => Refusal::new(StatusCode::BAD_REQUEST, "bad_request", t.bad_request),
-        RenderError::UnsupportedTransferSyntax(_) | RenderError::UnsupportedPhotometric(_) | RenderError::UnsupportedLayout(_) => {
-            invalid("image_unsupported", t.image_unsupported)
-        }
+        RenderError::UnsupportedTransferSyntax(_)
+        | RenderError::UnsupportedPhotometric(_)
+        | RenderError::UnsupportedLayout(_) => invalid("image_unsupported", t.image_unsupported),
         RenderError::TooLarge(_) => invalid("image_too_large", t.image_too_large),
         _ => invalid("image_malformed", t.image_malformed),
     }
@@ -249,11 +268,198 @@ fn of_report(error: &ReportError, t: &Words) -> Refusal {
         ReportError::ReplayedCode => of_step_up(&SignInError::ReplayedCode, t),
         ReportError::TooManyAttempts { retry_after_seconds } => too_many(*retry_after_seconds, t),
         ReportError::CannotUnlock(error) => of_step_up(error, t),
-        ReportError::OutcomeUnknown(_) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", t.outcome_unknown),
+        ReportError::OutcomeUnknown(_) => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", t.outcome_unknown)
+        }
         ReportError::Damaged { .. } => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", t.not_verified),
         ReportError::PrintTimedOut | ReportError::Store(_) | ReportError::Database(_) => {
             unavailable(StatusCode::SERVICE_UNAVAILABLE, t)
         }
         _ => unavailable(StatusCode::INTERNAL_SERVER_ERROR, t),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dokuei_access::Denied;
+    use dokuei_domain::{AccountId, CaseId, InstanceId, StudyPk, Timestamp, Uid};
+    use dokuei_report::Draft;
+
+    use super::*;
+    use crate::text::{ENGLISH, JAPANESE};
+
+    fn denied() -> Denied {
+        Denied { actor: "account:F2".to_owned(), action: dokuei_access::Action::ViewCase, facility: None }
+    }
+
+    fn reader() -> AccountId {
+        AccountId::parse("R2").unwrap()
+    }
+
+    fn draft() -> Box<Draft> {
+        let (findings, impression, recommendation) = ("所見".to_owned(), String::new(), String::new());
+        Box::new(Draft { findings, impression, recommendation, version: 3, author: reader(), saved_at: Timestamp(0) })
+    }
+
+    fn check<E: Into<Problem>>(table: Vec<(E, u16, &str)>) {
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        for (error, status, kind) in table {
+            let problem = error.into();
+            let [japanese, english] = [&JAPANESE, &ENGLISH].map(|t| Refusal::of(&problem, Tongue { t, zone: &zone }));
+            assert_eq!((japanese.status.as_u16(), japanese.kind), (status, kind), "{problem:?}");
+            assert_eq!((english.status, english.kind), (japanese.status, japanese.kind), "{problem:?}");
+            assert!(!japanese.message.is_ascii() && !english.message.is_empty(), "{problem:?}");
+            assert!(
+                !japanese.message.contains('{') && !english.message.contains('{'),
+                "{problem:?}: a placeholder is left"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_web_itself_refuses() {
+        check(vec![
+            (Problem::SignedOut, 401, "signed_out"),
+            (Problem::NotFound, 404, "not_found"),
+            (Problem::CrossSite, 403, "cross_site"),
+            (Problem::BadRequest, 400, "bad_request"),
+            (Problem::TooLarge, 413, "too_large"),
+            (Problem::MethodNotAllowed, 405, "method_not_allowed"),
+            (Problem::NotConfirmed, 422, "not_confirmed"),
+            (Problem::PasswordsDiffer, 422, "passwords_differ"),
+            (Problem::Task("x".to_owned()), 500, "unavailable"),
+        ]);
+    }
+
+    #[test]
+    fn at_the_sign_in_page_three_reasons_look_the_same() {
+        check(vec![
+            (SignInError::WrongCredentials, 401, "wrong_credentials"),
+            (SignInError::ReplayedCode, 401, "wrong_credentials"),
+            (SignInError::Disabled, 401, "wrong_credentials"),
+            (SignInError::TooManyAttempts { retry_after_seconds: 61 }, 429, "too_many_attempts"),
+            (SignInError::LinkInvalid, 410, "link_invalid"),
+        ]);
+    }
+
+    #[test]
+    fn within_a_session_the_reason_is_told() {
+        let step_up = |error| AccessError::SignIn(error);
+        check(vec![
+            (step_up(SignInError::WrongCredentials), 403, "wrong_credentials"),
+            (step_up(SignInError::ReplayedCode), 403, "replayed_code"),
+            (step_up(SignInError::Disabled), 403, "account_disabled"),
+            (step_up(SignInError::NoCertificate), 403, "no_certificate"),
+            (step_up(SignInError::CertificateExpired), 403, "certificate_expired"),
+            (step_up(SignInError::TooManyAttempts { retry_after_seconds: 1 }), 429, "too_many_attempts"),
+            (AccessError::Denied(denied()), 404, "not_found"),
+            (AccessError::UnknownAccount(reader()), 422, "unknown_account"),
+            (AccessError::UnknownApproval, 422, "unknown_approval"),
+            (AccessError::AccountDisabled(reader()), 409, "account_disabled"),
+            (AccessError::LastAdministrator(reader()), 409, "last_administrator"),
+            (AccessError::Text { field: "the reason", rule: "short" }, 422, "invalid"),
+            (AccessError::PasswordTooShort { minimum: 12 }, 422, "password_too_short"),
+            (AccessError::PasswordTooLong { maximum: 256 }, 422, "password_too_long"),
+            (AccessError::PasswordIsAccount, 422, "password_is_account"),
+            (AccessError::NeedsAdministrator, 409, "needs_administrator"),
+            (AccessError::SameAdministrator, 409, "same_administrator"),
+            (AccessError::ApprovalDecided, 409, "approval_decided"),
+            (AccessError::ApprovalWaiting(reader()), 409, "approval_waiting"),
+            (AccessError::TokenInvalid, 410, "token_invalid"),
+            (AccessError::ChangedMeanwhile, 409, "changed_meanwhile"),
+            (AccessError::ReaderNeedsName, 422, "invalid"),
+        ]);
+    }
+
+    #[test]
+    fn refusals_of_the_worklist() {
+        let case = CaseId(uuid::Uuid::nil());
+        check(vec![
+            (WorklistError::Denied(denied()), 404, "not_found"),
+            (WorklistError::CaseNotFound(case), 404, "not_found"),
+            (WorklistError::StudyNotFound(StudyPk(uuid::Uuid::nil())), 404, "not_found"),
+            (WorklistError::ReaderNotFound(reader()), 422, "reader_not_found"),
+            (WorklistError::Withdrawn, 410, "withdrawn"),
+            (WorklistError::OnlyReaders, 403, "only_readers"),
+            (WorklistError::LacksSkill(vec!["MR".to_owned()]), 409, "lacks_skill"),
+            (WorklistError::ClaimedByOther { by: reader() }, 409, "claimed_by_other"),
+            (WorklistError::AssignedToOther { reader: reader(), free_at: Timestamp(0) }, 409, "assigned_to_other"),
+            (WorklistError::Workitem(WorkitemRefusal::WrongTransactionUid), 409, "claimed_elsewhere"),
+            (WorklistError::Workitem(WorkitemRefusal::AlreadyInProgress), 409, "already_in_progress"),
+            (WorklistError::Workitem(WorkitemRefusal::NotInProgress), 409, "claim_lost"),
+            (WorklistError::Workitem(WorkitemRefusal::MayNoLongerBeUpdated), 409, "no_longer_open"),
+            (WorklistError::TransactionUid(Uid::parse("").unwrap_err()), 400, "bad_request"),
+            (WorklistError::TooLong { field: "reason", limit: 400 }, 422, "too_long"),
+        ]);
+    }
+
+    #[test]
+    fn refusals_of_reception_archive_and_images() {
+        check(vec![
+            (IngestError::Denied, 404, "not_found"),
+            (IngestError::NoSuchStudy, 404, "not_found"),
+            (IngestError::Stopping, 503, "unavailable"),
+        ]);
+        check(vec![
+            (ArchiveError::NotFound, 404, "not_found"),
+            (ArchiveError::TooLarge { size: 2, limit: 1 }, 422, "image_too_large"),
+            (ArchiveError::Corrupt("x".to_owned()), 500, "image_corrupt"),
+            (ArchiveError::BadKey(InstanceId(uuid::Uuid::nil())), 500, "unavailable"),
+        ]);
+        check(vec![
+            (RenderError::NotAnImage, 404, "not_found"),
+            (RenderError::NoSuchFrame { frame: 1, frames: 1 }, 404, "not_found"),
+            (RenderError::InvalidRequest("x"), 400, "bad_request"),
+            (RenderError::UnsupportedTransferSyntax("1.2".to_owned()), 422, "image_unsupported"),
+            (RenderError::UnsupportedPhotometric("x".to_owned()), 422, "image_unsupported"),
+            (RenderError::UnsupportedLayout("x".to_owned()), 422, "image_unsupported"),
+            (RenderError::Malformed("x".to_owned()), 422, "image_malformed"),
+            (RenderError::TooLarge("x".to_owned()), 422, "image_too_large"),
+        ]);
+    }
+
+    #[test]
+    fn refusals_of_reports() {
+        check(vec![
+            (ReportError::Denied(denied()), 404, "not_found"),
+            (ReportError::NotFound, 404, "not_found"),
+            (ReportError::Withdrawn, 410, "withdrawn"),
+            (ReportError::ClaimLost, 409, "claim_lost"),
+            (ReportError::Conflict { stored: draft() }, 409, "conflict"),
+            (ReportError::Empty, 422, "empty"),
+            (ReportError::TooLong { field: "findings", limit: 65_536 }, 422, "too_long"),
+            (ReportError::ControlCharacter { field: "findings", character: '\u{7}' }, 422, "character"),
+            (ReportError::MissingGlyph { field: "findings", character: '𠮷' }, 422, "character"),
+            (ReportError::InvisibleCharacter { field: "findings", character: '\u{200b}' }, 422, "character"),
+            (
+                ReportError::IncompleteNotConfirmed { received: 482, expected: Some(500) },
+                409,
+                "incomplete_not_confirmed",
+            ),
+            (ReportError::NoImages, 409, "no_images"),
+            (ReportError::WrongCredentials, 403, "wrong_credentials"),
+            (ReportError::ReplayedCode, 403, "replayed_code"),
+            (ReportError::TooManyAttempts { retry_after_seconds: 900 }, 429, "too_many_attempts"),
+            (ReportError::CannotUnlock(SignInError::CertificateExpired), 403, "certificate_expired"),
+            (ReportError::PrintTimedOut, 503, "unavailable"),
+            (ReportError::ImagesKeptArriving, 409, "images_kept_arriving"),
+            (ReportError::Damaged { kind: dokuei_report::ReportFileKind::Manifest }, 500, "damaged"),
+            (ReportError::AlreadyAccepted, 409, "already_accepted"),
+        ]);
+    }
+
+    #[test]
+    fn a_conflict_carries_what_is_stored() {
+        let zone = TimeZone::UTC;
+        let refusal = Refusal::of(
+            &Problem::Report(ReportError::Conflict { stored: draft() }),
+            Tongue { t: &ENGLISH, zone: &zone },
+        );
+        let json = serde_json::to_value(&refusal).unwrap();
+        assert_eq!(
+            json["stored"],
+            serde_json::json!({ "findings": "所見", "impression": "", "recommendation": "", "version": 3 })
+        );
+        assert_eq!(json["kind"], "conflict");
     }
 }

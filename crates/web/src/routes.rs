@@ -12,9 +12,7 @@ use axum::{
     routing::{self, MethodRouter},
 };
 use tokio::sync::Semaphore;
-use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer, csrf::CsrfLayer, timeout::TimeoutLayer,
-};
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, csrf::CsrfLayer, timeout::TimeoutLayer};
 
 use crate::{
     api, assets, frames, pages,

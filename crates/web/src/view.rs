@@ -6,11 +6,7 @@ use dokuei_domain::{Actor, Priority, Role, workitem::WorkitemState};
 use dokuei_worklist::{CaseState, CaseStudyRow, Person, ReadingRequestRow, Reason, WorkitemRow, WorklistEntry};
 use jiff::tz::TimeZone;
 
-use crate::{
-    format,
-    text::Words,
-    visitor::User,
-};
+use crate::{format, text::Words, visitor::User};
 
 /// Whose eyes: language, time zone and actor.
 #[derive(Clone, Copy)]
@@ -201,7 +197,11 @@ impl RequestView {
             callback: row.callback_number.clone(),
             physician: row.requesting_physician.clone(),
             priority_label: priority_label(row.priority, eyes.t),
-            entered: format!("{} {}", format::minute(eyes.zone, row.entered_at), row.entered_by.trim_start_matches("account:")),
+            entered: format!(
+                "{} {}",
+                format::minute(eyes.zone, row.entered_at),
+                row.entered_by.trim_start_matches("account:")
+            ),
         }
     }
 }
@@ -365,7 +365,10 @@ mod tests {
     #[test]
     fn a_name_is_shown_in_each_script_once() {
         let all = PatientView::new(&patient("Yamada^Hanako=山田^花子=やまだ^はなこ"), "20261122", &JAPANESE);
-        assert_eq!((all.name.as_str(), all.kana.as_str(), all.romaji.as_str()), ("山田 花子", "やまだ はなこ", "Yamada Hanako"));
+        assert_eq!(
+            (all.name.as_str(), all.kana.as_str(), all.romaji.as_str()),
+            ("山田 花子", "やまだ はなこ", "Yamada Hanako")
+        );
         assert_eq!((all.birth_date.as_str(), all.age.as_str(), all.sex.as_str()), ("1950-03-14", "76歳", "女"));
 
         let romaji = PatientView::new(&patient("DOE^JANE"), "", &ENGLISH);

@@ -98,18 +98,14 @@ impl Visitor {
 
     fn answer(&self, problem: &Problem) -> Response {
         let refusal = self.refusal(problem);
-        let retry_after = refusal.retry_after_seconds;
-        let mut response = if self.path.starts_with("/api/") {
+        let response = if self.path.starts_with("/api/") {
             (refusal.status, Json(&refusal)).into_response()
         } else if matches!(problem, Problem::SignedOut) {
             pages::sign_in::redirect_here(if self.is_read { &self.path } else { "" })
         } else {
             pages::message::page(self, &refusal)
         };
-        if let Some(value) = retry_after.and_then(|seconds| HeaderValue::try_from(seconds.to_string()).ok()) {
-            response.headers_mut().insert(header::RETRY_AFTER, value);
-        }
-        response
+        refusal.with_retry_after(response)
     }
 }
 

@@ -53,17 +53,20 @@ export async function signedInByLink(browser, person, options) {
   return page;
 }
 
-/** Types what the sign-in page asks for. Where it leads to is the caller's to look at. */
+/** Types what the sign-in page asks for and gives the answer's status. */
 export async function fillSignIn(page, account, password, code) {
   await page.getByLabel("アカウント").fill(account);
   await page.getByLabel("パスワード").fill(password);
   await page.getByLabel("認証コード").fill(code);
+  const answer = page.waitForResponse((response) => response.request().method() === "POST");
   await page.getByRole("button", { name: "サインイン", exact: true }).click();
+  return (await answer).status();
 }
 
 export async function signIn(page, person, path = "/") {
   await page.goto(person.node.url + path);
-  await fillSignIn(page, person.account, person.password, person.authenticator.fresh());
+  const status = await fillSignIn(page, person.account, person.password, person.authenticator.fresh());
+  assert.equal(status, 303, `${person.account} cannot sign in`);
 }
 
 /** Claims the only case of the worklist and waits for its images. Gives the case's id. */

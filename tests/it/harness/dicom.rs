@@ -58,7 +58,8 @@ pub(crate) fn uid(seed: u64) -> String {
 }
 
 fn timeouts() -> RequestorTimeouts {
-    RequestorTimeouts { connect: PATIENCE, association: PATIENCE, response: PATIENCE }
+    // A node without its database tries for a while before it refuses.
+    RequestorTimeouts { connect: PATIENCE, association: PATIENCE, response: 2 * PATIENCE }
 }
 
 fn title(text: &str) -> AeTitle {

@@ -15,9 +15,9 @@ pub(crate) use dicom::{
     CT, Object, VERIFICATION, associate, dcmtk, echo, scu, send, send_alone, send_from, synthetic, uid,
 };
 pub(crate) use misbehaving::{Peer, command, data, pdu};
-pub(crate) use node::{BINARY, Index, TestNode};
+pub(crate) use node::{BINARY, Index, TestNode, files_below};
 pub(crate) use pacs::Pacs;
-pub(crate) use person::{Answer, Person};
+pub(crate) use person::Person;
 pub(crate) use refusing::{RefusingPacs, SilentPacs};
 pub(crate) use slow_sender::SlowSender;
 

@@ -17,7 +17,7 @@ fn dense(text: &str) -> String {
 /// DCMTK reads the structured report, dicom3tools finds no error in it, and the texts are in it.
 pub(crate) fn check_structured_report(file: &Path, texts: &[&str]) {
     no_error(file);
-    let dump = tool("dsrdump").args(["+U8", "-Ee"]).arg(file).run().unwrap().success();
+    let dump = tool("dsrdump").args(["+U8", "-Ee", "+Pl"]).arg(file).run().unwrap().success();
     let html = tool("dsr2html").args(["+U8", "-Ee"]).arg(file).run().unwrap().success();
     for text in texts.iter().flat_map(|text| text.lines()) {
         assert!(dense(&dump.stdout_text()).contains(&dense(text)), "'{text}' is not in {dump}");

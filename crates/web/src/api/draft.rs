@@ -34,8 +34,10 @@ pub(crate) async fn save(
     Body(typed): Body<TypedDraft>,
 ) -> Result<Json<Saved>, Problem> {
     let transaction_uid = hold.transaction_uid(&user, case).await?;
-    let text = DraftText { findings: typed.findings, impression: typed.impression, recommendation: typed.recommendation };
-    let version = user.state().reports.save_draft(user.actor(), case, &transaction_uid, text, typed.base_version).await?;
+    let text =
+        DraftText { findings: typed.findings, impression: typed.impression, recommendation: typed.recommendation };
+    let version =
+        user.state().reports.save_draft(user.actor(), case, &transaction_uid, text, typed.base_version).await?;
     Ok(Json(Saved { version }))
 }
 

@@ -80,7 +80,9 @@ impl AccountView {
     pub(crate) fn new(row: &Account, reader: Option<&Reader>, eyes: Eyes<'_>) -> Self {
         let t = eyes.t;
         let reader = reader.map(|reader| {
-            let until = reader.certificate_expires_at.map(|at| fill(t.certificate_until, &[("date", &format::minute(eyes.zone, at))]));
+            let until = reader
+                .certificate_expires_at
+                .map(|at| fill(t.certificate_until, &[("date", &format::minute(eyes.zone, at))]));
             let hours = if reader.hours.is_empty() { t.always_on_duty } else { &reader.hours };
             let paused = if reader.accepting_since.is_none() { t.off_duty } else { "" };
             let certificate = until.unwrap_or_else(|| t.no_certificate.to_owned());
@@ -158,7 +160,10 @@ pub(crate) struct TypedReenrolment {
     reason: String,
 }
 
-pub(crate) async fn request_reenrolment(user: User, Fields(typed): Fields<TypedReenrolment>) -> Result<Response, Problem> {
+pub(crate) async fn request_reenrolment(
+    user: User,
+    Fields(typed): Fields<TypedReenrolment>,
+) -> Result<Response, Problem> {
     let account = AccountId::parse(typed.account.trim()).map_err(|_| Problem::BadRequest)?;
     let result = user.state().access.reenrol_request(user.actor(), &account, &typed.reason).await;
     back(&user, result.map(drop)).await
@@ -173,7 +178,11 @@ pub(crate) struct Granted {
 }
 
 /// Grants what another administrator asked for, and shows the link this once.
-pub(crate) async fn grant(user: User, Id(approval): Id<Uuid>, headers: axum::http::HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn grant(
+    user: User,
+    Id(approval): Id<Uuid>,
+    headers: axum::http::HeaderMap,
+) -> Result<Response, Problem> {
     match user.state().access.reenrol_grant(user.actor(), approval).await {
         Ok(token) => {
             let scheme = if user.state().settings.public_https { "https" } else { "http" };

@@ -94,7 +94,11 @@ async fn assignment(user: &User, detail: &CaseDetail) -> Result<Option<Vec<Reade
     let assigned = entry.assigned.as_ref().map(|person| &person.account);
     let choice = |reader: &dokuei_access::Reader| {
         let skills = reader.modalities.join(" ");
-        let note = if reader.accepting_since.is_none() { fill(" – {note}", &[("note", &user.t().off_duty)]) } else { String::new() };
+        let note = if reader.accepting_since.is_none() {
+            fill(" – {note}", &[("note", &user.t().off_duty)])
+        } else {
+            String::new()
+        };
         ReaderChoice {
             account: reader.account.to_string(),
             label: format!("{} ({}) {skills}{note}", reader.name.display(), reader.account),
@@ -120,11 +124,10 @@ pub(crate) async fn claim(user: User, Id(case): Id<CaseId>) -> Result<Response, 
     Err(WorklistError::Workitem(workitem::Refusal::AlreadyInProgress).into())
 }
 
-/// The UID of the case's open workitem.
+/// The UID of the case's open workitem; empty when there is none or the actor is not shown it. What follows from that is for `worklist` to say.
 pub(crate) async fn open_workitem(user: &User, case: CaseId) -> Result<String, Problem> {
     let detail = user.state().worklist.case(user.actor(), case).await?;
-    let open = detail.open_workitem().map(|workitem| workitem.uid.clone());
-    open.ok_or_else(|| WorklistError::Workitem(workitem::Refusal::MayNoLongerBeUpdated).into())
+    Ok(detail.open_workitem().map(|workitem| workitem.uid.clone()).unwrap_or_default())
 }
 
 /// Which workitem a page works on.
@@ -157,7 +160,11 @@ pub(crate) struct Assignment {
 }
 
 /// The office chooses a reader, or lets the node choose again.
-pub(crate) async fn assign(user: User, Id(case): Id<CaseId>, Fields(typed): Fields<Assignment>) -> Result<Response, Problem> {
+pub(crate) async fn assign(
+    user: User,
+    Id(case): Id<CaseId>,
+    Fields(typed): Fields<Assignment>,
+) -> Result<Response, Problem> {
     let reader = match typed.reader.trim() {
         "" => None,
         text => Some(AccountId::parse(text).map_err(|_| Problem::BadRequest)?),

@@ -63,7 +63,8 @@ pub(crate) async fn complete(visitor: Visitor, Id(token): Id<String>) -> Result<
         }
         Err(error) => {
             let refusal = visitor.refusal(&Problem::Access(error));
-            let shown = Enrol { shell: shell(&visitor), t: visitor.t, token: String::new(), problem: Some(refusal.message) };
+            let shown =
+                Enrol { shell: shell(&visitor), t: visitor.t, token: String::new(), problem: Some(refusal.message) };
             page_with(refusal.status, &shown)
         }
     }

@@ -110,8 +110,11 @@ pub(crate) async fn show(user: User) -> Result<Response, Problem> {
     let (eyes, t, zone) = (Eyes::of(&user), user.t(), user.zone());
     // What is only waiting for its first attempt needs nobody.
     let troubled = |row: &dokuei_report::DeliveryRow| row.state == DeliveryState::Failed || row.last_error.is_some();
-    let deliveries: Vec<_> =
-        deliveries.iter().filter(|delivery| troubled(&delivery.row)).map(|delivery| DeliveryView::new(delivery, eyes)).collect();
+    let deliveries: Vec<_> = deliveries
+        .iter()
+        .filter(|delivery| troubled(&delivery.row))
+        .map(|delivery| DeliveryView::new(delivery, eyes))
+        .collect();
     page(&Office {
         shell: Shell::new(&user.visitor, "office"),
         t,

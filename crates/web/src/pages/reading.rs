@@ -76,7 +76,8 @@ pub(crate) async fn show(user: User, Id(case): Id<CaseId>) -> Result<Response, P
     let detail = state.worklist.case(user.actor(), case).await?;
     let eyes = Eyes::of(&user);
     let row = CaseView::new(&detail.entry, eyes);
-    let Some(workitem) = detail.open_workitem().map(|workitem| workitem.uid.clone()).filter(|_| row.can_continue) else {
+    let Some(workitem) = detail.open_workitem().map(|workitem| workitem.uid.clone()).filter(|_| row.can_continue)
+    else {
         return Ok(see_other(&format!("/cases/{case}")));
     };
     state.worklist.keep_claim(user.actor(), case, &user.transaction_uid(&workitem)).await?;

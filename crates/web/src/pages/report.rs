@@ -7,7 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dokuei_domain::{DeliveryId, ReportVersionId};
-use dokuei_report::{AttemptOutcome, AttemptRow, Check, Delivery, DeliveryState, ReportDownload, ReportFileKind, ReportFileRow};
+use dokuei_report::{
+    AttemptOutcome, AttemptRow, Check, Delivery, DeliveryState, ReportDownload, ReportFileKind, ReportFileRow,
+};
 
 use serde::Deserialize;
 
@@ -199,7 +201,12 @@ fn files(version: ReportVersionId, rows: &[ReportFileRow], t: &Words) -> Vec<Fil
             ReportFileKind::Manifest => t.file_manifest,
             ReportFileKind::Signature => t.file_signature,
         };
-        files.push(FileView { href: format!("/reports/{version}/files/{}", row.kind.as_str()), label, size, inline: false });
+        files.push(FileView {
+            href: format!("/reports/{version}/files/{}", row.kind.as_str()),
+            label,
+            size,
+            inline: false,
+        });
     }
     files
 }
@@ -209,7 +216,8 @@ pub(crate) async fn show(user: User, Id(version): Id<ReportVersionId>) -> Result
     let detail = state.reports.version(user.actor(), version).await?;
     let row = &detail.version;
     let case = state.worklist.case(user.actor(), row.case).await?;
-    let latest = case.entry.report.as_ref().filter(|latest| latest.number > row.number).map(|latest| latest.latest.to_string());
+    let latest =
+        case.entry.report.as_ref().filter(|latest| latest.number > row.number).map(|latest| latest.latest.to_string());
     let verification = state.reports.verify(version).await?;
     let eyes = Eyes::of(&user);
     let t = user.t();
@@ -273,7 +281,11 @@ pub(crate) struct Back {
 }
 
 /// Asks for another attempt, and goes back to where the button was.
-pub(crate) async fn retry(user: User, Id(delivery): Id<DeliveryId>, Asked(query): Asked<Back>) -> Result<Response, Problem> {
+pub(crate) async fn retry(
+    user: User,
+    Id(delivery): Id<DeliveryId>,
+    Asked(query): Asked<Back>,
+) -> Result<Response, Problem> {
     user.state().reports.retry_delivery(user.actor(), delivery).await?;
     Ok(see_other(query.back.as_deref().map_or("/office", local)))
 }

@@ -68,12 +68,12 @@ fn refused(visitor: &Visitor, error: SignInError, typed: &Credentials) -> Result
     let shown = SignIn {
         shell: Shell::new(visitor, "sign-in"),
         t: visitor.t,
-        problem: Some(refusal.message),
+        problem: Some(refusal.message.clone()),
         notice: None,
         next: local(&typed.next).to_owned(),
         account: typed.account.chars().take(64).collect(),
     };
-    page_with(refusal.status, &shown)
+    Ok(refusal.with_retry_after(page_with(refusal.status, &shown)?))
 }
 
 /// A one-time link of the demonstration. A HEAD, as link previews send it, does not use it up.
@@ -136,7 +136,11 @@ pub(crate) fn redirect_here(path: &str) -> Response {
 }
 
 fn escape(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
 }
 
 /// A path on this node; anything else is the first page. `//host` and `/\host` lead elsewhere.
@@ -152,7 +156,9 @@ mod tests {
     #[test]
     fn nobody_is_sent_elsewhere() {
         assert_eq!(local("/cases/1/read?x=1"), "/cases/1/read?x=1");
-        for bad in ["", "//evil.example", "/\\evil.example", "https://evil.example", "cases", "/a\r\nSet-Cookie: x", "/読影"] {
+        for bad in
+            ["", "//evil.example", "/\\evil.example", "https://evil.example", "cases", "/a\r\nSet-Cookie: x", "/読影"]
+        {
             assert_eq!(local(bad), "/", "{bad}");
         }
     }

@@ -172,21 +172,20 @@ pub(crate) struct Withdraw {
 }
 
 impl Withdraw {
-    fn new(user: &User, row: &StudyRow) -> Self {
-        Self {
-            shell: Shell::new(&user.visitor, "withdraw"),
-            t: user.t(),
-            row: StudyView::new(row, None, Eyes::of(user)),
-            problem: None,
+    /// For who may not withdraw the study there is no such page.
+    async fn new(user: &User, study: StudyPk) -> Result<Self, Problem> {
+        let row = user.state().ingest.study(user.actor(), study).await?;
+        let row = StudyView::new(&row, None, Eyes::of(user));
+        if !row.can_withdraw {
+            return Err(Problem::NotFound);
         }
+        Ok(Self { shell: Shell::new(&user.visitor, "withdraw"), t: user.t(), row, problem: None })
     }
 }
 
-/// Asks before 取消. Who may not withdraw the study sees no such page.
+/// Asks before 取消.
 pub(crate) async fn confirm_withdrawal(user: User, Id(study): Id<StudyPk>) -> Result<Response, Problem> {
-    let row = user.state().ingest.study(user.actor(), study).await?;
-    let withdraw = Withdraw::new(&user, &row);
-    if withdraw.row.can_withdraw { page(&withdraw) } else { Err(Problem::NotFound) }
+    page(&Withdraw::new(&user, study).await?)
 }
 
 #[derive(Deserialize)]
@@ -204,9 +203,9 @@ pub(crate) async fn withdraw(
 ) -> Result<Response, Problem> {
     let reason = typed.reason.trim();
     if reason.is_empty() || reason.chars().count() > 200 || typed.confirm != "yes" {
-        let row = user.state().ingest.study(user.actor(), study).await?;
+        let asked = Withdraw::new(&user, study).await?;
         let refusal = user.visitor.refusal(&Problem::NotConfirmed);
-        return page_with(refusal.status, &Withdraw { problem: Some(refusal.message), ..Withdraw::new(&user, &row) });
+        return page_with(refusal.status, &Withdraw { problem: Some(refusal.message), ..asked });
     }
     user.state().ingest.withdraw(user.actor(), study, reason).await?;
     Ok(see_other(&format!("/studies/{study}?saved=withdrawn")))

@@ -45,7 +45,8 @@ pub(crate) async fn show(user: User, Asked(query): Asked<Query>) -> Result<Respo
     user.state().access.require(user.actor(), Action::ViewWorklist, Resource::Node, "worklist").await?;
     let finished = query.view == "finished";
     let view = Some(if finished { WorklistView::Finished } else { WorklistView::Open });
-    let entries = user.state().worklist.entries(user.actor(), &WorklistFilter { view, ..WorklistFilter::default() }).await?;
+    let entries =
+        user.state().worklist.entries(user.actor(), &WorklistFilter { view, ..WorklistFilter::default() }).await?;
     let groups = groups(&entries, finished, Eyes::of(&user));
     page(&Worklist { shell: Shell::new(&user.visitor, "worklist"), t: user.t(), finished, groups })
 }

@@ -23,7 +23,12 @@ async fn a_facility_sees_its_own_studies_and_learns_nothing_of_others() {
     assert!(list.contains("P-1") && list.contains("受信完了") && list.contains("割当済"), "{list}");
     assert!(!node.get(&other, "/studies").await.text().contains("P-1"));
 
-    for path in [format!("/studies/{study}"), format!("/studies/{study}/withdraw"), format!("/cases/{case}"), format!("/api/v1/cases/{case}/series")] {
+    for path in [
+        format!("/studies/{study}"),
+        format!("/studies/{study}/withdraw"),
+        format!("/cases/{case}"),
+        format!("/api/v1/cases/{case}/series"),
+    ] {
         assert_eq!(node.get(&own, &path).await.status, StatusCode::OK, "{path}");
         let refused = node.get(&other, &path).await;
         assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path}");
@@ -35,7 +40,10 @@ async fn a_facility_sees_its_own_studies_and_learns_nothing_of_others() {
     assert_eq!(node.audit(1).await, ["account:F2 request.enter refused"]);
     assert_eq!(node.post(&other, &format!("/studies/{study}/complete"), "").await.status, StatusCode::NOT_FOUND);
     let withdrawal = "reason=x&confirm=yes";
-    assert_eq!(node.post(&other, &format!("/studies/{study}/withdraw"), withdrawal).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        node.post(&other, &format!("/studies/{study}/withdraw"), withdrawal).await.status,
+        StatusCode::NOT_FOUND
+    );
     assert_eq!(node.get(&own, &format!("/studies/{study}")).await.status, StatusCode::OK, "nothing happened to it");
 }
 
@@ -60,7 +68,10 @@ async fn a_request_reaches_the_reader() {
     let long = format!("clinical_question={}&callback_number=0120&priority=urgent", "a".repeat(4001));
     let refused = node.post(&facility, &format!("{path}/request"), &long).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(refused.text().contains(&"a".repeat(4001)) && refused.text().contains("0120"), "what was typed is still there");
+    assert!(
+        refused.text().contains(&"a".repeat(4001)) && refused.text().contains("0120"),
+        "what was typed is still there"
+    );
 }
 
 #[tokio::test]

@@ -77,7 +77,14 @@ impl Node {
         self.ask_with(browser, method, path, sent, &[]).await
     }
 
-    async fn ask_with(&self, browser: &Browser, method: Method, path: &str, sent: Sent<'_>, headers: &[(&str, &str)]) -> Answer {
+    async fn ask_with(
+        &self,
+        browser: &Browser,
+        method: Method,
+        path: &str,
+        sent: Sent<'_>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "dokuei.example");
         if let Some(cookie) = &browser.cookie {
             request = request.header(header::COOKIE, cookie);
@@ -116,7 +123,9 @@ impl Node {
     /// Sends a study of five images for the patient and gives its case, assigned to R1.
     async fn case(&self, from: &str, patient_id: &str, seed: u64) -> CaseId {
         let image = |image: CtImage| {
-            image.with_patient(patient_id, "Yamada^Taro=山田^太郎=やまだ^たろう".as_bytes(), "ISO_IR 192").part10(Encoding::ExplicitLittleEndian)
+            image
+                .with_patient(patient_id, "Yamada^Taro=山田^太郎=やまだ^たろう".as_bytes(), "ISO_IR 192")
+                .part10(Encoding::ExplicitLittleEndian)
         };
         let files: Vec<_> = CtImage::series(5, &SeededEntropy::new(seed)).into_iter().map(image).collect();
         self.world.send(from, &files).await;
@@ -143,10 +152,16 @@ impl Node {
     /// Claims, writes and signs as R1, and gives the path of the report.
     async fn signed_report(&self, browser: &Browser, case: CaseId) -> String {
         let workitem = self.claim(browser, case).await;
-        assert_eq!(self.save(browser, case, &workitem, "脳実質に明らかな異常を認めません。", 0).await.status, StatusCode::OK);
+        assert_eq!(
+            self.save(browser, case, &workitem, "脳実質に明らかな異常を認めません。", 0).await.status,
+            StatusCode::OK
+        );
         self.next_step();
-        let credentials = serde_json::json!({ "password": self.world.people["R1"].password, "code": self.world.code("R1") });
-        let signed = self.json(browser, Method::POST, &format!("/api/v1/cases/{case}/sign?workitem={workitem}"), credentials).await;
+        let credentials =
+            serde_json::json!({ "password": self.world.people["R1"].password, "code": self.world.code("R1") });
+        let signed = self
+            .json(browser, Method::POST, &format!("/api/v1/cases/{case}/sign?workitem={workitem}"), credentials)
+            .await;
         assert_eq!(signed.status, StatusCode::OK, "{}", signed.text());
         signed.json()["location"].as_str().unwrap().to_owned()
     }

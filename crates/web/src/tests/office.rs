@@ -10,7 +10,12 @@ async fn the_office_sees_every_case_and_assigns_one() {
     let node = Node::new().await;
     let office = node.sign_in("O1").await;
     let empty = node.get(&office, "/office").await.text();
-    for part in ["読影依頼はまだありません", "返送に失敗したレポートはありません", "隔離された画像はありません", "connection refused"] {
+    for part in [
+        "読影依頼はまだありません",
+        "返送に失敗したレポートはありません",
+        "隔離された画像はありません",
+        "connection refused",
+    ] {
         assert!(empty.contains(part), "{part}");
     }
     let case = node.case("HOSP1", "P-1", 1).await;
@@ -27,7 +32,10 @@ async fn the_office_sees_every_case_and_assigns_one() {
     let reader = node.sign_in("R2").await;
     assert!(node.get(&reader, "/worklist").await.text().contains("P-1"));
     assert_eq!(node.post(&office, &format!("/cases/{case}/assign"), "reader=").await.status, StatusCode::SEE_OTHER);
-    assert_eq!(node.post(&office, &format!("/cases/{case}/assign"), "reader=R9").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        node.post(&office, &format!("/cases/{case}/assign"), "reader=R9").await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
 }
 
 #[tokio::test]

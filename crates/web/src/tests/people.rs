@@ -11,7 +11,9 @@ async fn signing_in_needs_all_three_and_never_says_which_was_wrong() {
     let (password, code) = (node.world.people["R1"].password.clone(), node.world.code("R1"));
     let nobody = Browser::default();
     let mut told = Vec::new();
-    for (account, password, code) in [("R9", password.as_str(), code.as_str()), ("R1", "wrong", &code), ("R1", &password, "000000")] {
+    for (account, password, code) in
+        [("R9", password.as_str(), code.as_str()), ("R1", "wrong", &code), ("R1", &password, "000000")]
+    {
         let form = format!("account={account}&password={password}&code={code}");
         let refused = node.post(&nobody, "/sign-in", &form).await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
@@ -25,7 +27,13 @@ async fn signing_in_needs_all_three_and_never_says_which_was_wrong() {
     let entered = node.post(&nobody, "/sign-in", &form).await;
     assert_eq!((entered.status, entered.location().as_str()), (StatusCode::SEE_OTHER, "/account"));
     let cookie = entered.header("set-cookie");
-    assert!(cookie.starts_with("dokuei=") && cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/"), "{cookie}");
+    assert!(
+        cookie.starts_with("dokuei=")
+            && cookie.contains("HttpOnly")
+            && cookie.contains("SameSite=Lax")
+            && cookie.contains("Path=/"),
+        "{cookie}"
+    );
     assert!(!cookie.contains("Secure"), "the node runs on plain HTTP here");
 
     let replayed = node.post(&nobody, "/sign-in", &form).await;
@@ -44,7 +52,8 @@ async fn after_too_many_failures_one_has_to_wait() {
     let refused = node.post(&nobody, "/sign-in", &form).await;
 
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    assert!(refused.text().contains("16分後"), "{}", refused.text());
+    assert!(refused.text().contains("15分後"), "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), "900");
 }
 
 #[tokio::test]
@@ -135,7 +144,8 @@ async fn a_password_is_changed_with_a_fresh_code_and_ends_the_session() {
 
     let differ = node.post(&browser, "/account/password", &form("abcdefgh-ijkl", "other", "1")).await;
     assert_eq!(differ.status, StatusCode::UNPROCESSABLE_ENTITY);
-    let used = node.post(&browser, "/account/password", &form("abcdefgh-ijkl", "abcdefgh-ijkl", &node.world.code("R1"))).await;
+    let used =
+        node.post(&browser, "/account/password", &form("abcdefgh-ijkl", "abcdefgh-ijkl", &node.world.code("R1"))).await;
     assert_eq!(used.status, StatusCode::FORBIDDEN, "the code has signed in already");
     assert!(used.text().contains("使用済み"));
     node.next_step();
@@ -143,7 +153,8 @@ async fn a_password_is_changed_with_a_fresh_code_and_ends_the_session() {
     assert_eq!(short.status, StatusCode::UNPROCESSABLE_ENTITY);
     node.next_step();
 
-    let changed = node.post(&browser, "/account/password", &form("abcdefgh-ijkl", "abcdefgh-ijkl", &node.world.code("R1"))).await;
+    let changed =
+        node.post(&browser, "/account/password", &form("abcdefgh-ijkl", "abcdefgh-ijkl", &node.world.code("R1"))).await;
 
     assert_eq!(changed.location(), "/sign-in?notice=password-changed", "{}", changed.text());
     assert_eq!(node.get(&browser, "/worklist").await.status, StatusCode::SEE_OTHER);

@@ -9,15 +9,32 @@ use super::{Node, Sent};
 async fn the_list_says_who_what_how_urgent_and_how_long() {
     let node = Node::new().await;
     let reader = node.sign_in("R1").await;
-    assert!(node.get(&reader, "/worklist").await.text().contains("読影待ちの依頼はありません"), "an empty list says so");
+    assert!(
+        node.get(&reader, "/worklist").await.text().contains("読影待ちの依頼はありません"),
+        "an empty list says so"
+    );
     node.case("HOSP1", "P-1", 1).await;
     node.clock.advance(std::time::Duration::from_secs(65 * 60));
 
     // The session was not used for longer than it lasts.
-    let reader = if node.get(&reader, "/worklist").await.status == StatusCode::OK { reader } else { node.sign_in("R1").await };
+    let reader =
+        if node.get(&reader, "/worklist").await.status == StatusCode::OK { reader } else { node.sign_in("R1").await };
     let page = node.get(&reader, "/worklist").await.text();
 
-    for part in ["山田 太郎", "やまだ たろう", "Yamada Taro", "P-1", "1960-04-01", "66歳", "CT", "HEAD", "みなと中央病院", "1時間5分", "通常", "自分の担当"] {
+    for part in [
+        "山田 太郎",
+        "やまだ たろう",
+        "Yamada Taro",
+        "P-1",
+        "1960-04-01",
+        "66歳",
+        "CT",
+        "HEAD",
+        "みなと中央病院",
+        "1時間5分",
+        "通常",
+        "自分の担当",
+    ] {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(page.contains("指名"), "with the reasons of the assignment");
@@ -47,11 +64,17 @@ async fn no_page_and_no_answer_tells_the_transaction_uid() {
     let reader = node.sign_in("R1").await;
     let case = node.case("HOSP1", "P-1", 1).await;
     let workitem = node.claim(&reader, case).await;
-    let secret = crate::TransactionUids::new(&node.world.state.claim_key).derive(&workitem, &super::world::account("R1"));
+    let secret =
+        crate::TransactionUids::new(&node.world.state.claim_key).derive(&workitem, &super::world::account("R1"));
     let keep = format!("/api/v1/cases/{case}/keep?workitem={workitem}");
-    assert_eq!(node.ask(&reader, Method::POST, &keep, Sent::Nothing).await.status, StatusCode::OK, "it is the one in use");
+    assert_eq!(
+        node.ask(&reader, Method::POST, &keep, Sent::Nothing).await.status,
+        StatusCode::OK,
+        "it is the one in use"
+    );
 
-    for path in [format!("/cases/{case}/read"), format!("/cases/{case}"), "/worklist".into(), "/api/v1/worklist".into()] {
+    for path in [format!("/cases/{case}/read"), format!("/cases/{case}"), "/worklist".into(), "/api/v1/worklist".into()]
+    {
         assert!(!node.get(&reader, &path).await.text().contains(&secret), "{path}");
     }
     assert!(!node.ask(&reader, Method::POST, &keep, Sent::Nothing).await.text().contains(&secret));
@@ -68,7 +91,8 @@ async fn the_reading_page_shows_the_patient_in_every_script() {
 
     let identity = page.between("<section class=\"identity\"", "</section>");
     let dialog = page.between("<dialog id=\"sign-dialog\"", "</dialog>");
-    for part in ["山田 太郎", "やまだ たろう", "Yamada Taro", "P-1", "1960-04-01", "66歳", "男", "2026-11-22", "CT"] {
+    for part in ["山田 太郎", "やまだ たろう", "Yamada Taro", "P-1", "1960-04-01", "66歳", "男", "2026-11-22", "CT"]
+    {
         assert!(identity.contains(part), "{part}: {identity}");
         assert!(dialog.contains(part), "{part}: {dialog}");
     }
@@ -76,9 +100,25 @@ async fn the_reading_page_shows_the_patient_in_every_script() {
     for window in ["40,80", "-600,1500", "40,400", "400,1800"] {
         assert!(text.contains(&format!("data-window=\"{window}\"")), "{window}");
     }
-    for id in ["reading", "viewport", "picture", "caption", "series", "findings", "impression", "recommendation", "save-state", "release-form",
-        "sign-open", "sign-dialog", "sign-form", "sign-submit", "sign-cancel", "sign-problem", "sign-incomplete"]
-    {
+    for id in [
+        "reading",
+        "viewport",
+        "picture",
+        "caption",
+        "series",
+        "findings",
+        "impression",
+        "recommendation",
+        "save-state",
+        "release-form",
+        "sign-open",
+        "sign-dialog",
+        "sign-form",
+        "sign-submit",
+        "sign-cancel",
+        "sign-problem",
+        "sign-incomplete",
+    ] {
         assert!(text.contains(&format!("id=\"{id}\"")), "the script needs #{id}");
     }
 }
@@ -94,7 +134,10 @@ async fn images_are_rendered_cached_privately_and_never_for_strangers() {
     let href = series[0]["frames"][0]["href"].as_str().unwrap();
 
     let picture = node.get(&reader, href).await;
-    assert_eq!((picture.header("content-type"), picture.header("cache-control")), ("image/jpeg", "private, max-age=3600"));
+    assert_eq!(
+        (picture.header("content-type"), picture.header("cache-control")),
+        ("image/jpeg", "private, max-age=3600")
+    );
     assert!(picture.body.starts_with(&[0xFF, 0xD8, 0xFF]));
     let windowed = node.get(&reader, &format!("{href}?center=-600&width=1500")).await;
     assert_ne!(windowed.body, picture.body);
@@ -108,7 +151,9 @@ async fn images_are_rendered_cached_privately_and_never_for_strangers() {
     let stolen = node.ask_with(&stranger, Method::GET, href, Sent::Nothing, &[("if-none-match", &tag)]).await;
     assert_eq!(stolen.status, StatusCode::NOT_FOUND);
 
-    for (bad, status) in [("?center=40", 400), ("?center=40&width=0", 400), ("?center=x&width=1", 400), ("?edge=0", 400)] {
+    for (bad, status) in
+        [("?center=40", 400), ("?center=40&width=0", 400), ("?center=x&width=1", 400), ("?edge=0", 400)]
+    {
         assert_eq!(node.get(&reader, &format!("{href}{bad}")).await.status.as_u16(), status, "{bad}");
     }
     let beyond = href.replace("frames/1", "frames/2");
@@ -132,7 +177,10 @@ async fn a_draft_is_saved_as_typed_and_a_stale_window_is_told_what_is_stored() {
     let stale = node.save(&reader, case, &workitem, "別", 1).await;
 
     assert_eq!(stale.status, StatusCode::CONFLICT);
-    assert_eq!((stale.json()["kind"].as_str(), stale.json()["stored"]["findings"].as_str()), (Some("conflict"), Some("次")));
+    assert_eq!(
+        (stale.json()["kind"].as_str(), stale.json()["stored"]["findings"].as_str()),
+        (Some("conflict"), Some("次"))
+    );
     assert_eq!(stale.json()["stored"]["version"], 2);
 }
 
@@ -156,7 +204,8 @@ async fn a_released_case_goes_on_with_its_draft_and_the_old_page_can_neither_sav
     assert_eq!((old.status, old.json()["kind"].as_str()), (StatusCode::CONFLICT, Some("claim_lost")));
     node.next_step();
     let credentials = json!({ "password": node.world.people["R1"].password, "code": node.world.code("R1") });
-    let signed = node.json(&reader, Method::POST, &format!("/api/v1/cases/{case}/sign?workitem={workitem}"), credentials).await;
+    let signed =
+        node.json(&reader, Method::POST, &format!("/api/v1/cases/{case}/sign?workitem={workitem}"), credentials).await;
     assert_eq!((signed.status, signed.json()["kind"].as_str()), (StatusCode::CONFLICT, Some("claim_lost")));
     assert_eq!(node.save(&reader, case, &next, "新しい窓", 1).await.status, StatusCode::OK);
 }

@@ -25,7 +25,9 @@ async fn a_change_that_comes_from_another_site_is_refused() {
         node.post(&browser, "/admin/accounts/R2/enable", "").await;
     }
 
-    let json = node.ask_with(&browser, Method::POST, "/api/v1/cases/x/keep", Sent::Nothing, &[("sec-fetch-site", "cross-site")]).await;
+    let json = node
+        .ask_with(&browser, Method::POST, "/api/v1/cases/x/keep", Sent::Nothing, &[("sec-fetch-site", "cross-site")])
+        .await;
     assert_eq!((json.status, json.json()["kind"].as_str()), (StatusCode::FORBIDDEN, Some("cross_site")));
     let read = node.ask_with(&browser, Method::GET, "/admin", Sent::Nothing, &[("sec-fetch-site", "cross-site")]).await;
     assert_eq!(read.status, StatusCode::OK, "a link from elsewhere may be followed");
@@ -50,7 +52,13 @@ async fn every_answer_carries_the_headers_that_protect_it() {
         let answer = node.get(browser, path).await;
 
         let policy = answer.header("content-security-policy");
-        for part in ["default-src 'self'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "object-src 'none'"] {
+        for part in [
+            "default-src 'self'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+            "object-src 'none'",
+        ] {
             assert!(policy.contains(part), "{path} lacks {part}");
         }
         assert!(!policy.contains("unsafe"), "{path}");
@@ -70,13 +78,17 @@ async fn pages_hold_no_script_or_style_that_the_policy_would_refuse() {
     let administrator = node.sign_in("A1").await;
     let case = node.case("HOSP1", "P-1", 3).await;
     node.claim(&reader, case).await;
-    for (browser, path) in
-        [(&reader, format!("/cases/{case}/read")), (&reader, format!("/cases/{case}")), (&office, "/office".into()), (&administrator, "/admin".into())]
-    {
+    for (browser, path) in [
+        (&reader, format!("/cases/{case}/read")),
+        (&reader, format!("/cases/{case}")),
+        (&office, "/office".into()),
+        (&administrator, "/admin".into()),
+    ] {
         let text = node.get(browser, &path).await.text();
         assert!(!text.contains("style=") && !text.contains("<style"), "{path}");
         assert!(!text.contains("onclick=") && !text.contains("onload=") && !text.contains("javascript:"), "{path}");
-        let inline = text.split("<script").skip(1).filter(|script| !script.starts_with(" type=\"module\" src=")).count();
+        let inline =
+            text.split("<script").skip(1).filter(|script| !script.starts_with(" type=\"module\" src=")).count();
         assert_eq!(inline, 0, "{path}");
     }
 }
@@ -88,7 +100,8 @@ async fn what_somebody_typed_is_text_on_every_page() {
     let reader = node.sign_in("R1").await;
     let case = node.case("HOSP1", "<script>1", 4).await;
     let studies = node.world.state.ingest.studies(&dokuei_domain::Actor::CommandLine, 1).await.unwrap();
-    let form = "clinical_question=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E&callback_number=%22onfocus%3D1&priority=urgent";
+    let form =
+        "clinical_question=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E&callback_number=%22onfocus%3D1&priority=urgent";
     let saved = node.post(&facility, &format!("/studies/{}/request", studies[0].pk), form).await;
     assert_eq!(saved.status, StatusCode::SEE_OTHER);
 
@@ -129,7 +142,9 @@ async fn bodies_are_bounded_and_strictly_read() {
 async fn a_path_that_names_nothing_is_not_found_and_a_method_that_is_not_there_refused() {
     let node = Node::new().await;
     let reader = node.sign_in("R1").await;
-    for path in ["/cases/x", "/cases/%00", "/reports/1", "/api/v1/instances/x/frames/1", "/nothing", "/cases/../etc/passwd"] {
+    for path in
+        ["/cases/x", "/cases/%00", "/reports/1", "/api/v1/instances/x/frames/1", "/nothing", "/cases/../etc/passwd"]
+    {
         let answer = node.get(&reader, path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }

@@ -18,6 +18,8 @@ export class Stack {
   private shown = -1;
   private window: Window | undefined;
   private images = new Map<string, Promise<HTMLImageElement>>();
+  /** Not fetched ahead again: a broken image would be asked for without end, and so would every image once the page is being left. */
+  private failedOnce = new Set<string>();
   private loading = 0;
   private generation = 0;
 
@@ -113,6 +115,7 @@ export class Stack {
       .then(() => image)
       .catch((error: unknown) => {
         this.images.delete(href);
+        this.failedOnce.add(href);
         throw error;
       })
       .finally(() => {
@@ -134,7 +137,7 @@ export class Stack {
       for (const index of [this.wanted + distance, this.wanted - distance]) {
         if (this.loading >= PARALLEL) return;
         const href = this.href(index);
-        if (href && !this.images.has(href)) this.load(href).catch(() => undefined);
+        if (href && !this.images.has(href) && !this.failedOnce.has(href)) this.load(href).catch(() => undefined);
       }
     }
   }
