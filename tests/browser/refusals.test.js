@@ -198,6 +198,7 @@ test("who keeps guessing must wait", async () => {
     answer = await page.request.post(`${node.url}/sign-in`, { headers: { Origin: node.url }, form });
   }
   assert.equal(answer.status(), 429);
+  assert.ok(Number(answer.headers()["retry-after"]) > 0);
   assert.match(await answer.text(), /失敗が続いたため、しばらく受け付けません。/);
 });
 

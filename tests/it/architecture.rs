@@ -20,7 +20,11 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
 }
 
 fn who_uses(library: &str) -> Vec<String> {
-    dependencies().into_iter().filter(|(_, names)| names.iter().any(|name| name == library)).map(|(user, _)| user).collect()
+    dependencies()
+        .into_iter()
+        .filter(|(_, names)| names.iter().any(|name| name == library))
+        .map(|(user, _)| user)
+        .collect()
 }
 
 #[test]

@@ -13,7 +13,10 @@ async fn wrong_and_replayed_credentials_are_refused(index: Index) {
     // Nobody is let in without a session.
     for path in ["/api/v1/worklist", "/worklist", "/office", "/admin"] {
         let answer = reader.get(path).await;
-        assert!(answer.status == 401 || answer.status == 303 && answer.location.starts_with("/sign-in"), "{path}: {answer:?}");
+        assert!(
+            answer.status == 401 || answer.status == 303 && answer.location.starts_with("/sign-in"),
+            "{path}: {answer:?}"
+        );
     }
 
     let password = reader.password();
@@ -46,7 +49,8 @@ async fn wrong_and_replayed_credentials_are_refused(index: Index) {
         (password.as_str(), "000000", "wrong_credentials"),
         (password.as_str(), code.as_str(), "replayed_code"),
     ] {
-        let refused = reader.post(&sign, &json!({ "password": password, "code": code, "confirm_incomplete": false })).await;
+        let refused =
+            reader.post(&sign, &json!({ "password": password, "code": code, "confirm_incomplete": false })).await;
         assert_eq!((refused.status, refused.json()["kind"].as_str()), (403, Some(kind)), "{refused:?}");
     }
     let refusals = node.audit().await.into_iter().filter(|row| row.outcome == "refused" && row.action.contains("sign"));
@@ -82,8 +86,10 @@ async fn what_belongs_to_another_facility_does_not_exist(index: Index) {
             Person::new(node, &node.cli(&arguments).await)
         }
     };
-    let (stranger, office, administrator) = (add("stranger", "facility").await, add("office", "office").await, add("second", "administrator").await);
-    let other_reader = node.cli(&["reader", "add", "--id", "R2", "--name", "Kato^Jiro=加藤^次郎", "--modality", "CT"]).await;
+    let (stranger, office, administrator) =
+        (add("stranger", "facility").await, add("office", "office").await, add("second", "administrator").await);
+    let other_reader =
+        node.cli(&["reader", "add", "--id", "R2", "--name", "Kato^Jiro=加藤^次郎", "--modality", "CT"]).await;
     let other_reader = Person::new(&node, &other_reader);
     let images = send_study(&node, "HOSP1", 1, 911).await;
     for person in [&reader, &clerk, &stranger, &office, &administrator, &other_reader] {
@@ -97,7 +103,9 @@ async fn what_belongs_to_another_facility_does_not_exist(index: Index) {
     let frame = series[0]["frames"][0]["href"].as_str().unwrap().to_owned();
 
     // A case that another reader has claimed is not there for this one.
-    for path in [format!("/cases/{case}"), format!("/cases/{case}/read"), format!("/api/v1/cases/{case}/series"), frame.clone()] {
+    for path in
+        [format!("/cases/{case}"), format!("/cases/{case}/read"), format!("/api/v1/cases/{case}/series"), frame.clone()]
+    {
         assert_eq!(other_reader.get(&path).await.status, 404, "{path}");
     }
     assert_eq!(other_reader.submit(&format!("/cases/{case}/claim"), &[]).await.status, 404);
@@ -125,7 +133,10 @@ async fn what_belongs_to_another_facility_does_not_exist(index: Index) {
     for (path, fields) in [
         (format!("/studies/{study}/complete"), &[][..]),
         (format!("/studies/{study}/withdraw"), &[("reason", "x"), ("confirm", "yes")][..]),
-        (format!("/studies/{study}/request"), &[("clinical_question", "x"), ("callback_number", "x"), ("priority", "routine")][..]),
+        (
+            format!("/studies/{study}/request"),
+            &[("clinical_question", "x"), ("callback_number", "x"), ("priority", "routine")][..],
+        ),
         (format!("/cases/{case}/claim"), &[][..]),
         (format!("/cases/{case}/assign"), &[("reader", "R2")][..]),
     ] {
@@ -136,7 +147,8 @@ async fn what_belongs_to_another_facility_does_not_exist(index: Index) {
     assert_eq!(worklist, json!([]), "another facility's case is on the list");
     let listed = stranger.get("/studies").await.success().text();
     assert!(!listed.contains("山田") && !listed.contains("K-77"), "another facility's study is on the list");
-    let refused = node.audit().await.into_iter().filter(|row| row.outcome == "refused" && row.actor.contains("stranger"));
+    let refused =
+        node.audit().await.into_iter().filter(|row| row.outcome == "refused" && row.actor.contains("stranger"));
     let refused: Vec<_> = refused.map(|row| row.action).collect();
     assert!(refused.len() >= 5, "refusals are not audited: {refused:?}");
 
@@ -157,4 +169,3 @@ async fn study_key(node: &TestNode, uid: &str) -> String {
     database.close().await;
     study.pk.to_string()
 }
-

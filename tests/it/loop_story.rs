@@ -11,7 +11,9 @@ use dokuei_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{BINARY, Index, Object, PATIENCE, Pacs, Person, TestNode, outside, scu, send, send_alone, synthetic};
+use crate::harness::{
+    BINARY, Index, Object, PATIENCE, Pacs, Person, TestNode, outside, scu, send, send_alone, synthetic,
+};
 
 const FINDINGS: &str = "脳実質に明らかな出血を認めません。\n髙橋・﨑の字も①㎜も印字されます。";
 const IMPRESSION: &str = "頭蓋内に急性期病変を認めません。";
@@ -34,7 +36,9 @@ pub(crate) async fn node_with_reader(index: Index, returns: &[String], settings:
     node.add_facility_with("HOSP1", &["HOSP1"], &returns).await;
     let name = "Sato^Hanako=佐藤^花子=さとう^はなこ";
     let reader = node.cli(&["reader", "add", "--id", "R1", "--name", name, "--modality", "CT"]).await;
-    let clerk = node.cli(&["user", "add", "--id", "clerk", "--role", "facility", "--facility", "HOSP1", "--name", "放射線科"]).await;
+    let clerk = node
+        .cli(&["user", "add", "--id", "clerk", "--role", "facility", "--facility", "HOSP1", "--name", "放射線科"])
+        .await;
     node.serve().await;
     let (reader, clerk) = (Person::new(&node, &reader), Person::new(&node, &clerk));
     Loop { node, reader, clerk }
@@ -43,8 +47,9 @@ pub(crate) async fn node_with_reader(index: Index, returns: &[String], settings:
 /// Sends a new study of 山田太郎 and gives its images.
 pub(crate) async fn send_study(node: &TestNode, calling: &str, count: u32, seed: u64) -> Vec<CtImage> {
     let images = synthetic(count, seed).into_iter();
-    let images: Vec<_> =
-        images.map(|image| CtImage { size: 64, ..image.with_patient("K-77", YAMADA_TARO_NAME, YAMADA_TARO_CHARACTER_SET) }).collect();
+    let images: Vec<_> = images
+        .map(|image| CtImage { size: 64, ..image.with_patient("K-77", YAMADA_TARO_NAME, YAMADA_TARO_CHARACTER_SET) })
+        .collect();
     let mut association = scu(node, calling).await;
     for image in &images {
         assert_eq!(send(&mut association, &Object::ct(image)).await.unwrap(), Status::SUCCESS);
@@ -78,14 +83,18 @@ pub(crate) async fn files_of(node: &TestNode, report: &str, folder: &Path) -> BT
 #[tokio::test]
 async fn the_demonstration_does_the_whole_loop() {
     let folder = tempfile::tempdir().unwrap();
-    let demo = NodeCommand::new(BINARY).args(["demo", "--once", "--json", "--data-dir"]).arg(folder.path().join("demo"));
+    let demo =
+        NodeCommand::new(BINARY).args(["demo", "--once", "--json", "--data-dir"]).arg(folder.path().join("demo"));
     let demo = demo.current_dir(env!("CARGO_MANIFEST_DIR")).start().unwrap();
     let status = demo.wait_for_exit(Duration::from_secs(120)).await.unwrap();
     assert_eq!(status.code(), Some(0), "{:#?}\n{}", demo.lines(), demo.stderr_text());
     assert_eq!(demo.stderr_text(), "", "a clean run has nothing to say");
 
     let lines: Vec<Value> = demo.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.len() > 5 && lines.iter().all(|line| line["step"].is_string() && line["seconds"].is_f64()), "{lines:#?}");
+    assert!(
+        lines.len() > 5 && lines.iter().all(|line| line["step"].is_string() && line["seconds"].is_f64()),
+        "{lines:#?}"
+    );
     let done = lines.last().unwrap();
     assert_eq!(done["step"], "done");
     let path = |key: &str| PathBuf::from(done[key].as_str().unwrap_or_else(|| panic!("no {key} in {done}")));
@@ -95,14 +104,15 @@ async fn the_demonstration_does_the_whole_loop() {
     let texts = [content("findings"), content("impression"), content("recommendation")];
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
 
-    outside::check_structured_report(&sr, &[&texts[..], &["山田", "太郎", "佐藤", "花子"]].concat());
+    outside::check_structured_report(&sr, &texts, &["山田^太郎", "佐藤^花子"]);
     outside::check_pdf(&pdf, &[&texts[..], &["山田", "太郎", "佐藤", "花子", "デモ病院"]].concat());
     outside::check_signature(&signature, &manifest, &path("authority"));
     assert_eq!(signed["evidence"]["studies"][0]["study"], done["study"]);
     let evidence = signed["evidence"]["studies"][0]["series"][0]["instances"].as_array().unwrap();
     assert_eq!(evidence.len(), 28, "every image is evidence");
     // And in the structured report itself (PS3.3 C.17.2.3).
-    let dump = Tool::find("dcmdump").unwrap().args(["+P", "ReferencedSOPInstanceUID", "+p"]).arg(&sr).run().unwrap().success();
+    let dump =
+        Tool::find("dcmdump").unwrap().args(["+P", "ReferencedSOPInstanceUID", "+p"]).arg(&sr).run().unwrap().success();
     for instance in evidence {
         assert!(dump.stdout_text().contains(instance["sop_instance"].as_str().unwrap()), "{instance} is not in {dump}");
     }
@@ -122,7 +132,8 @@ async fn a_hospital_with_an_archive_of_another_maker_gets_its_report(index: Inde
     let received = folder.path().join("received");
     std::fs::create_dir(&received).unwrap();
     let pacs = Pacs::start(&received, "PACS", &[]).await;
-    let Loop { mut node, reader, clerk } = node_with_reader(index, &[format!("dicom:PACS@{}", pacs.address())], &[]).await;
+    let Loop { mut node, reader, clerk } =
+        node_with_reader(index, &[format!("dicom:PACS@{}", pacs.address())], &[]).await;
     let images = send_study(&node, "HOSP1", 3, 601).await;
 
     reader.sign_in().await;
@@ -136,12 +147,20 @@ async fn a_hospital_with_an_archive_of_another_maker_gets_its_report(index: Inde
     let report = reader.sign(&case).await;
 
     let shown = deliveries_are(&node, &report, "accepted").await;
-    assert_eq!((&shown["number"], &shown["author"], &shown["findings"]), (&json!(1), &json!("R1"), &json!(FINDINGS)), "{shown:#}");
+    assert_eq!(
+        (&shown["number"], &shown["author"], &shown["findings"]),
+        (&json!(1), &json!("R1"), &json!(FINDINGS)),
+        "{shown:#}"
+    );
     assert_eq!(shown["deliveries"].as_array().unwrap().len(), 1);
     assert_eq!(shown["deliveries"][0]["attempts"].as_array().unwrap().len(), 1, "{shown:#}");
     let files = files_of(&node, &report, folder.path()).await;
     outside::check_received(&pacs.received(), &[&files["sr.dcm"], &files["report-pdf.dcm"]]);
-    outside::check_structured_report(&files["sr.dcm"], &[FINDINGS, IMPRESSION, "山田"]);
+    outside::check_structured_report(
+        &files["sr.dcm"],
+        &[FINDINGS, IMPRESSION],
+        &["山田^太郎=やまだ^たろう", "佐藤^花子"],
+    );
     outside::check_pdf(&files["report-pdf.dcm"], &[FINDINGS, IMPRESSION, "山田", "佐藤"]);
     outside::check_signature(&files["signature.p7s"], &files["manifest.json"], &files["ca.pem"]);
     let manifest: Value = serde_json::from_slice(&std::fs::read(&files["manifest.json"]).unwrap()).unwrap();
@@ -159,7 +178,8 @@ async fn a_hospital_with_an_archive_of_another_maker_gets_its_report(index: Inde
     // A report of ours that the archive sends back is no new study and no late image.
     let objects = node.indexed_objects().await;
     for path in pacs.received() {
-        let sent = crate::harness::dcmtk("storescu", &node, "HOSP1", "DOKUEI", &["-v"]).arg(path).run_async().await.unwrap();
+        let sent =
+            crate::harness::dcmtk("storescu", &node, "HOSP1", "DOKUEI", &["-v"]).arg(path).run_async().await.unwrap();
         assert!(sent.status.success(), "{sent}");
     }
     assert_eq!(node.indexed_objects().await, objects);

@@ -14,14 +14,18 @@ fn dense(text: &str) -> String {
     text.chars().filter(|character| !character.is_whitespace()).collect()
 }
 
-/// DCMTK reads the structured report, dicom3tools finds no error in it, and the texts are in it.
-pub(crate) fn check_structured_report(file: &Path, texts: &[&str]) {
+/// DCMTK reads the structured report, dicom3tools finds no error in it, and the texts and names are in it.
+pub(crate) fn check_structured_report(file: &Path, texts: &[&str], names: &[&str]) {
     no_error(file);
     let dump = tool("dsrdump").args(["+U8", "-Ee", "+Pl"]).arg(file).run().unwrap().success();
     let html = tool("dsr2html").args(["+U8", "-Ee"]).arg(file).run().unwrap().success();
     for text in texts.iter().flat_map(|text| text.lines()) {
         assert!(dense(&dump.stdout_text()).contains(&dense(text)), "'{text}' is not in {dump}");
         assert!(dense(&html.stdout_text()).contains(&dense(text)), "'{text}' is not in {html}");
+    }
+    // dsr2html shows the alphabetic form of names only.
+    for name in names {
+        assert!(dump.stdout_text().contains(name), "'{name}' is not in {dump}");
     }
 }
 
