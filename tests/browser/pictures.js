@@ -35,11 +35,11 @@ try {
   await reader.locator("#viewport").hover();
   await reader.mouse.wheel(0, 100);
   await untilImage(reader, 16, 28);
-  await reader.getByLabel("所見").fill("左頭頂後頭葉に境界不明瞭な低吸収域を認めます。\n頭蓋内出血を認めません。正中偏位はありません。");
-  await reader.getByLabel("診断").fill("左頭頂後頭葉の低吸収域。梗塞を疑います。");
+  await reader.getByLabel("所見").fill("左側頭後頭葉に境界不明瞭な低吸収域を認めます。\n頭蓋内出血を認めません。正中偏位はありません。");
+  await reader.getByLabel("診断").fill("左側頭後頭葉の低吸収域。");
   await reader.getByLabel("推奨").fill("MRI(拡散強調像)での評価をご検討ください。");
   await untilSaved(reader);
-  // The caption of the image beside the text that was written: nothing has the focus.
+  // Without the frame around what has the focus.
   await reader.evaluate(() => document.activeElement.blur());
   await take(reader, "reading");
   await reader.getByRole("button", { name: "確定・署名…" }).click();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { claimOnlyCase, imageShown, launch, signedInByLink, untilSaved } from "./lib/browser.js";
+import { claimOnlyCase, imageShown, launch, signIn, signedInByLink, untilSaved } from "./lib/browser.js";
 import { demo } from "./lib/node.js";
 import { storyOf } from "./lib/story.js";
 
@@ -67,6 +67,19 @@ test("nothing that a reader has typed is lost", async (t) => {
     assert.equal((await storedDraft(left, reading)).recommendation, "まだ保存されていない推奨。");
   });
 
+  await step("who was signed out signs in in another window and goes on writing", async () => {
+    await left.context().clearCookies();
+    await left.getByLabel("推奨").fill("サインアウト後の推奨。");
+    await left.locator("#save-state[data-state=refused]", { hasText: "サインインし直" }).waitFor();
+    const door = await left.context().newPage();
+    await signIn(door, node.people.reader);
+    await door.getByRole("link", { name: "続ける" }).waitFor();
+    await left.getByLabel("推奨").press("End");
+    await left.keyboard.insertText("続き。");
+    await untilSaved(left);
+    assert.equal((await storedDraft(left, reading)).recommendation, "サインアウト後の推奨。続き。");
+  });
+
   await step("who gives the case back finds the draft again", async () => {
     await left.getByLabel("推奨").fill("手放す直前の推奨。");
     await left.getByRole("button", { name: "手放す" }).click();
@@ -107,5 +120,5 @@ async function untilValue(page, label, pattern) {
   await page.waitForFunction(([field, source]) => new RegExp(source).test(field.value), [field, pattern.source]);
 }
 
-/** Browsers report every refused request; conflicts, the closed case and the missing network are this story's subject. */
-const isUnexpected = (complaint) => !/Failed to load resource: (.* 409 |net::ERR_INTERNET_DISCONNECTED)/.test(complaint);
+/** Browsers report every refused request; conflicts, the closed case, the ended session and the missing network are this story's subject. */
+const isUnexpected = (complaint) => !/Failed to load resource: (.* 40[19] |net::ERR_INTERNET_DISCONNECTED)/.test(complaint);

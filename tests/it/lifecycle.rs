@@ -52,7 +52,17 @@ async fn a_second_signal_aborts() {
     node.serve().await;
     assert_eq!(node.indexed_objects().await, 0);
     assert_eq!(echo(&node, "HOSP1").await.unwrap(), Status::SUCCESS);
-    node.stop().await;
+}
+
+/// The line with the addresses is a promise: from then on the node answers, and stops when it is told.
+#[tokio::test]
+async fn a_signal_right_after_the_start_is_a_clean_stop() {
+    let mut node = TestNode::start(Index::Sqlite).await;
+    assert_eq!(node.process().lines().len(), 1, "one line with the addresses, and nothing else");
+    for _ in 0..5 {
+        node.stop().await;
+        node.serve().await;
+    }
 }
 
 #[tokio::test]

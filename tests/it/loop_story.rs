@@ -125,6 +125,35 @@ async fn the_demonstration_does_the_whole_loop() {
     assert_eq!(serde_json::from_slice::<Value>(&verified.stdout).unwrap()["ok"], true, "{verified}");
 }
 
+#[tokio::test]
+async fn the_demonstration_lets_everybody_in_by_a_link_that_works_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = NodeCommand::new(BINARY).args(["demo", "--json", "--data-dir"]).arg(folder.path().join("demo"));
+    let demo = demo.env("DOKUEI__DICOM__BIND", "127.0.0.1:0").env("DOKUEI__HTTP__BIND", "127.0.0.1:0");
+    let demo = demo.current_dir(env!("CARGO_MANIFEST_DIR")).start().unwrap();
+    let shown = demo.wait_for_line(PATIENCE, |line| serde_json::from_str::<Value>(line).ok()).await.unwrap();
+    let accounts = shown["accounts"].as_array().unwrap();
+    for role in ["reader", "facility", "office", "administrator"] {
+        assert!(accounts.iter().any(|account| account["role"] == role), "nobody is {role}: {shown:#}");
+    }
+
+    for account in accounts {
+        let client = reqwest::Client::builder().cookie_store(true).redirect(reqwest::redirect::Policy::none());
+        let client = client.build().unwrap();
+        let get = async |url: &str| client.get(url).send().await.unwrap().status().as_u16();
+        let (link, home) =
+            (account["sign_in_link"].as_str().unwrap(), format!("{}account", shown["url"].as_str().unwrap()));
+        assert_ne!(get(&home).await, 200, "{account:#}");
+        assert_eq!(get(link).await, 303, "{account:#}");
+        assert_eq!(get(&home).await, 200, "{account:#}");
+        assert_ne!(get(link).await, 303, "a link worked twice: {account:#}");
+    }
+
+    demo.terminate().unwrap();
+    let status = demo.wait_for_exit(PATIENCE).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{}", demo.stderr_text());
+}
+
 on_both_databases!(a_hospital_with_an_archive_of_another_maker_gets_its_report);
 
 async fn a_hospital_with_an_archive_of_another_maker_gets_its_report(index: Index) {

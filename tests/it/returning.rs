@@ -130,8 +130,25 @@ async fn one_facilitys_machine_delays_no_other_facility() {
     deliveries_are(&node, &report, "accepted").await;
     assert_eq!(pacs.received().len(), 2);
     assert!(hangs(&delivery_to(&node, &stuck, "SILENT").await), "it no longer hangs; this proves nothing");
-    // A stop does not wait for it either.
+}
+
+#[tokio::test]
+async fn a_recipient_that_hangs_does_not_make_a_stop_unclean() {
+    let silent = SilentPacs::start().await;
+    let returns = [format!("dicom:SILENT@{}", silent.address())];
+    let settings = [("report.response_timeout_seconds", "3600")];
+    let Loop { mut node, reader, .. } = node_with_reader(Index::Sqlite, &returns, &settings).await;
+    send_study(&node, "HOSP1", 1, 831).await;
+    reader.sign_in().await;
+    let report = sign_one(&reader).await;
+    delivery_becomes(&node, &report, "SILENT", |delivery| outcomes(delivery) == ["under way"]).await;
+
     node.stop().await;
+
+    // The next start goes on with it at once, because the lease was given back.
+    node.serve().await;
+    let again = |delivery: &Value| outcomes(delivery) == ["interrupted", "under way"];
+    delivery_becomes(&node, &report, "SILENT", again).await;
 }
 
 on_both_databases!(a_restart_in_the_middle_of_a_delivery_delivers_once);

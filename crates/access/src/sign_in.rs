@@ -171,7 +171,7 @@ impl Access {
         };
         let refusal =
             |detail: &str| stranger(self.ambient.now(), door.action(), &subject, format!("from {address}: {detail}"));
-        let attempt = match self.reserve_attempt(&counted, address).await? {
+        let attempt = match self.reserve_attempt(&counted, address, door).await? {
             Attempt::Counted(id) => id,
             Attempt::Wait(retry_after_seconds) => {
                 return self
@@ -246,17 +246,18 @@ impl Access {
 
     /// Enters the attempt as a failure before it is judged, so that attempts made at once are all counted; success forgives it. An attempt that must wait
     /// is not counted and does not prolong the wait.
-    async fn reserve_attempt(&self, counted: &str, address: &str) -> Result<Attempt, SignInError> {
+    async fn reserve_attempt(&self, counted: &str, address: &str, door: Door) -> Result<Attempt, SignInError> {
         let now = self.ambient.now();
         let settings = &self.settings;
         let since = now.plus_seconds(-settings.failure_window_seconds);
         let mut tx = self.db.write().await?;
         tx.sign_in_failures_lock().await?;
         let mut wait = None;
-        let limits = [
-            (FailureKey::Account(counted), settings.failures_per_account),
-            (FailureKey::Address(address), settings.failures_per_address),
-        ];
+        let mut limits = vec![(FailureKey::Account(counted), settings.failures_per_account)];
+        // At the step-up door somebody is signed in: strangers at the same address must not keep them from signing.
+        if matches!(door, Door::SignIn) && !shared_by_many(address) {
+            limits.push((FailureKey::Address(address), settings.failures_per_address));
+        }
         for (key, limit) in limits {
             let failures = tx.sign_in_failures(key, since, limit.max(1)).await?;
             if u32::try_from(failures.len()).is_ok_and(|count| count >= limit.max(1)) {
@@ -289,6 +290,11 @@ impl Access {
         tx.commit().await?;
         Err(error)
     }
+}
+
+/// Behind a proxy on this machine everybody has its address: a limit by address would let a stranger lock all readers out. The limit by account holds.
+fn shared_by_many(address: &str) -> bool {
+    address.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 enum Attempt {

@@ -115,8 +115,9 @@ macro_rules! entry_sql {
         concat!(
             "SELECT c.id, c.facility_id, f.name AS facility_name, c.patient_pk, c.priority, c.opened_at, c.due_at, \
              c.withdrawn_at AS case_withdrawn_at, c.images_added_after_signing_at, \
-             p.issuer, p.patient_id, p.provisional_study_uid, p.name_alphabetic, p.name_ideographic, p.name_phonetic, p.birth_date, \
-             p.sex, p.charset_repaired, \
+             p.issuer, p.patient_id, p.provisional_study_uid, s.name_alphabetic, s.name_ideographic, s.name_phonetic, s.birth_date, \
+             s.sex, s.charset_repaired, CAST(CASE WHEN s.birth_date <> p.birth_date OR s.sex <> p.sex OR s.name_alphabetic <> p.name_alphabetic \
+             OR s.name_ideographic <> p.name_ideographic THEN 1 ELSE 0 END AS BIGINT) AS differs_from_earlier, \
              w.uid AS workitem_uid, w.state AS workitem_state, w.assigned_reader, aa.display_name AS assigned_name, w.assigned_at, \
              w.assignment_reasons, w.performer, ap.display_name AS performer_name, w.claimed_at, w.claim_expires_at, \
              (SELECT COUNT(*) FROM drafts d WHERE d.case_id = c.id) AS draft_count, \
@@ -275,6 +276,7 @@ fn patient_row(row: &Row) -> Result<PatientRow, DatabaseError> {
         birth_date: row.text("birth_date")?,
         sex: row.text("sex")?,
         charset_repaired: row.flag("charset_repaired")?,
+        differs_from_earlier: row.flag("differs_from_earlier")?,
     })
 }
 

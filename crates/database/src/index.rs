@@ -88,7 +88,7 @@ pub struct StudyRow {
     pub withdrawn_reason: Option<String>,
 }
 
-/// A patient of one facility.
+/// A patient of one facility, as one study names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatientRow {
     pub pk: PatientPk,
@@ -100,6 +100,8 @@ pub struct PatientRow {
     pub sex: String,
     /// The name was repaired from bytes that did not fit their declared character set.
     pub charset_repaired: bool,
+    /// The facility has sent another name, birth date or sex under this ID before; a person should look.
+    pub differs_from_earlier: bool,
 }
 
 /// A series of a study.
@@ -176,13 +178,17 @@ statements! {
     PATIENT_INSERT = "INSERT INTO patients (id, facility_id, issuer, patient_id, provisional_study_uid, provisional_reason, name_alphabetic, \
                       name_ideographic, name_phonetic, birth_date, sex, charset_repaired, created_at) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING";
-    REPORT_FILE_KNOWN = "SELECT COUNT(*) AS known FROM report_files WHERE sop_instance_uid = $1";
+    REPORT_FILE_KNOWN = "SELECT COUNT(*) AS known FROM report_files f JOIN report_versions v ON v.id = f.report_version_id \
+                         WHERE f.sop_instance_uid = $2 AND v.facility_id = $1";
+    STUDY_WITHDRAWN = "SELECT COUNT(*) AS withdrawn FROM studies WHERE facility_id = $1 AND study_uid = $2 AND state = 'withdrawn'";
+    STUDY_REOPEN_FOR_READING = "UPDATE studies SET opens_case = 1, state = 'receiving' WHERE id = $1 AND opens_case = 0 AND state <> 'withdrawn'";
     FACILITY_ENSURE = "INSERT INTO facilities (id, name, issuer, created_at) VALUES ($1, $1, $2, $3) ON CONFLICT DO NOTHING";
     STUDY_FIND = "SELECT id, patient_pk, state FROM studies WHERE facility_id = $1 AND study_uid = $2";
     STUDY_INSERT = "INSERT INTO studies (id, facility_id, study_uid, patient_pk, state, opens_case, study_date, study_time, study_id, accession_number, \
                     description, referring_alphabetic, referring_ideographic, referring_phonetic, modalities, body_part, series_count, instance_count, \
-                    first_received_at, last_received_at) \
-                    VALUES ($1, $2, $3, $4, 'receiving', $5, $6, $7, $8, $9, $10, $11, $12, $13, '', $14, 0, 0, $15, $15) ON CONFLICT DO NOTHING";
+                    first_received_at, last_received_at, name_alphabetic, name_ideographic, name_phonetic, birth_date, sex, charset_repaired) \
+                    VALUES ($1, $2, $3, $4, 'receiving', $5, $6, $7, $8, $9, $10, $11, $12, $13, '', $14, 0, 0, $15, $15, $16, $17, $18, $19, $20, $21) \
+                    ON CONFLICT DO NOTHING";
     /// New images reopen a settled study; a withdrawn one stays withdrawn.
     STUDY_RECEIVED = "UPDATE studies SET instance_count = instance_count + 1, series_count = series_count + $2, \
                       last_received_at = CASE WHEN last_received_at < $3 THEN $3 ELSE last_received_at END, \
@@ -211,12 +217,12 @@ statements! {
     STUDY_DECLARE_COMPLETE = "UPDATE studies SET declared_complete_at = $2 WHERE id = $1 AND state <> 'withdrawn'";
     STUDY_WITHDRAW = "UPDATE studies SET state = 'withdrawn', withdrawn_at = $2, withdrawn_reason = $3 WHERE id = $1 AND state <> 'withdrawn'";
     STUDIES_UNSETTLED = "SELECT id FROM studies WHERE state = 'receiving' AND last_received_at <= $1 ORDER BY last_received_at LIMIT $2";
-    STUDY_BY_PK = "SELECT s.*, p.issuer, p.patient_id, p.provisional_study_uid, p.name_alphabetic, p.name_ideographic, p.name_phonetic, p.birth_date, \
-                   p.sex, p.charset_repaired FROM studies s JOIN patients p ON p.id = s.patient_pk WHERE s.id = $1";
-    STUDY_BY_UID = "SELECT s.*, p.issuer, p.patient_id, p.provisional_study_uid, p.name_alphabetic, p.name_ideographic, p.name_phonetic, p.birth_date, \
-                    p.sex, p.charset_repaired FROM studies s JOIN patients p ON p.id = s.patient_pk WHERE s.facility_id = $1 AND s.study_uid = $2";
-    STUDY_LIST = "SELECT s.*, p.issuer, p.patient_id, p.provisional_study_uid, p.name_alphabetic, p.name_ideographic, p.name_phonetic, p.birth_date, \
-                  p.sex, p.charset_repaired FROM studies s JOIN patients p ON p.id = s.patient_pk \
+    STUDY_BY_PK = "SELECT s.*, p.issuer, p.patient_id, p.provisional_study_uid, CAST(CASE WHEN s.birth_date <> p.birth_date OR s.sex <> p.sex OR s.name_alphabetic <> p.name_alphabetic \
+                   OR s.name_ideographic <> p.name_ideographic THEN 1 ELSE 0 END AS BIGINT) AS differs_from_earlier FROM studies s JOIN patients p ON p.id = s.patient_pk WHERE s.id = $1";
+    STUDY_BY_UID = "SELECT s.*, p.issuer, p.patient_id, p.provisional_study_uid, CAST(CASE WHEN s.birth_date <> p.birth_date OR s.sex <> p.sex OR s.name_alphabetic <> p.name_alphabetic \
+                   OR s.name_ideographic <> p.name_ideographic THEN 1 ELSE 0 END AS BIGINT) AS differs_from_earlier FROM studies s JOIN patients p ON p.id = s.patient_pk WHERE s.facility_id = $1 AND s.study_uid = $2";
+    STUDY_LIST = "SELECT s.*, p.issuer, p.patient_id, p.provisional_study_uid, CAST(CASE WHEN s.birth_date <> p.birth_date OR s.sex <> p.sex OR s.name_alphabetic <> p.name_alphabetic \
+                   OR s.name_ideographic <> p.name_ideographic THEN 1 ELSE 0 END AS BIGINT) AS differs_from_earlier FROM studies s JOIN patients p ON p.id = s.patient_pk \
                   WHERE (CAST($1 AS TEXT) IS NULL OR s.facility_id = $1) ORDER BY s.last_received_at DESC LIMIT $2";
     SERIES_OF_STUDY = "SELECT id, series_uid, modality, number, description, body_part, instance_count FROM series WHERE study_pk = $1 \
                        ORDER BY number, series_uid";
@@ -284,6 +290,7 @@ impl WriteTx {
         now: Timestamp,
     ) -> Result<(StudyPk, PatientPk), DatabaseError> {
         let referring = &facts.referring_physician;
+        let name = &facts.patient.name;
         let values = args![
             new_pk,
             facility,
@@ -299,7 +306,13 @@ impl WriteTx {
             &referring.ideographic,
             &referring.phonetic,
             &facts.body_part,
-            now
+            now,
+            &name.alphabetic,
+            &name.ideographic,
+            &name.phonetic,
+            &facts.patient.birth_date,
+            &facts.patient.sex,
+            i64::from(facts.charset_repaired)
         ];
         if self.execute(STUDY_INSERT, values).await? == 1 {
             return Ok((new_pk, patient));
@@ -406,6 +419,11 @@ impl WriteTx {
         Ok(self.execute(QUARANTINE_INSERT, values).await? == 1)
     }
 
+    /// A study that was kept as a prior is now to be read; `false` when it was so before or is withdrawn.
+    pub async fn study_reopen_for_reading(&mut self, study: StudyPk) -> Result<bool, DatabaseError> {
+        Ok(self.execute(STUDY_REOPEN_FOR_READING, args![study]).await? == 1)
+    }
+
     /// Settles the study if nothing came after `quiet_since`; `false` otherwise.
     pub async fn study_settle(
         &mut self,
@@ -474,9 +492,18 @@ impl ReadTx {
         row.map(|row| row.uuid("study_pk").map(StudyPk)).transpose()
     }
 
-    /// Whether a SOP instance is one of our signed reports.
-    pub async fn report_file_known(&mut self, uid: &SopInstanceUid) -> Result<bool, DatabaseError> {
-        Ok(self.one(REPORT_FILE_KNOWN, args![uid]).await?.get::<i64>("known")? > 0)
+    /// Whether a SOP instance is one of the reports we signed for the facility.
+    pub async fn report_file_known(
+        &mut self,
+        facility: &FacilityId,
+        uid: &SopInstanceUid,
+    ) -> Result<bool, DatabaseError> {
+        Ok(self.one(REPORT_FILE_KNOWN, args![facility, uid]).await?.get::<i64>("known")? > 0)
+    }
+
+    /// Whether the facility has withdrawn the study of this UID.
+    pub async fn study_is_withdrawn(&mut self, facility: &FacilityId, uid: &StudyUid) -> Result<bool, DatabaseError> {
+        Ok(self.one(STUDY_WITHDRAWN, args![facility, uid]).await?.get::<i64>("withdrawn")? > 0)
     }
 
     pub async fn instance_known(
@@ -582,6 +609,7 @@ fn patient_row(row: &Row, pk: &'static str) -> Result<PatientRow, DatabaseError>
         birth_date: row.text("birth_date")?,
         sex: row.text("sex")?,
         charset_repaired: row.flag("charset_repaired")?,
+        differs_from_earlier: row.flag("differs_from_earlier")?,
     })
 }
 

@@ -64,18 +64,16 @@ statements! {
                   VALUES ($1, $2, $3, $4, 'ready', 0, $5, $6, $7) ON CONFLICT DO NOTHING";
     /// An earlier time wins when a waiting job is asked for again.
     JOB_PULL_FORWARD = "UPDATE jobs SET run_at = $3 WHERE queue = $1 AND dedup_key = $2 AND state = 'ready' AND run_at > $3";
-    /// Ready and due, or running with an expired lease; never beside a running one of the same key.
+    /// Ready and due, or running with an expired lease; never beside a running one of the same key, whether its lease has expired or not: that one goes first.
     JOB_CLAIM =
         "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_by = $1, lease_until = $2 WHERE id IN ( \
            SELECT j.id FROM jobs j WHERE ((j.state = 'ready' AND j.run_at <= $3) OR (j.state = 'running' AND j.lease_until <= $3)) \
-           AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.queue = j.queue AND r.dedup_key = j.dedup_key AND r.state = 'running' \
-                           AND r.lease_until > $3 AND r.id <> j.id) \
+           AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.queue = j.queue AND r.dedup_key = j.dedup_key AND r.state = 'running' AND r.id <> j.id) \
            ORDER BY j.run_at LIMIT $4) \
          RETURNING id, queue, payload, dedup_key, state, attempt, max_attempts, run_at, last_error, created_at",
         "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_by = $1, lease_until = $2 WHERE id IN ( \
            SELECT j.id FROM jobs j WHERE ((j.state = 'ready' AND j.run_at <= $3) OR (j.state = 'running' AND j.lease_until <= $3)) \
-           AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.queue = j.queue AND r.dedup_key = j.dedup_key AND r.state = 'running' \
-                           AND r.lease_until > $3 AND r.id <> j.id) \
+           AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.queue = j.queue AND r.dedup_key = j.dedup_key AND r.state = 'running' AND r.id <> j.id) \
            ORDER BY j.run_at LIMIT $4 FOR UPDATE SKIP LOCKED) \
          RETURNING id, queue, payload, dedup_key, state, attempt, max_attempts, run_at, last_error, created_at";
     JOB_EXTEND = "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND attempt = $2 AND state = 'running'";

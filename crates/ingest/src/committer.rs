@@ -30,7 +30,7 @@ pub(crate) struct Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filed {
     New { study: StudyPk },
-    AlreadyStored { id: InstanceId },
+    AlreadyStored { id: InstanceId, study: StudyPk },
     OwnReport,
     Quarantined(QuarantineReason),
     AlreadyQuarantined(QuarantineReason),
@@ -108,8 +108,17 @@ impl Filer {
         let mut touched = HashSet::new();
         for candidate in candidates {
             let outcome = self.file_one(&mut tx, candidate).await?;
-            if let Filed::New { study } = outcome {
-                touched.insert(study);
+            match outcome {
+                Filed::New { study } => {
+                    touched.insert(study);
+                }
+                // Sent before as a prior, now to be read.
+                Filed::AlreadyStored { study, .. }
+                    if candidate.opens_case && tx.study_reopen_for_reading(study).await? =>
+                {
+                    touched.insert(study);
+                }
+                _ => {}
             }
             filed.push(outcome);
         }
@@ -125,16 +134,23 @@ impl Filer {
     async fn file_one(&self, tx: &mut WriteTx, candidate: &Candidate) -> Result<Filed, DatabaseError> {
         let Candidate { facility, facts, .. } = candidate;
         if let Some(known) = tx.instance_known(&facility.facility, &facts.sop_instance).await? {
+            if known.id == candidate.id {
+                // Our own row: an earlier commit went through although its answer was lost. The blob is the instance.
+                return Ok(Filed::New { study: known.study });
+            }
             if known.dataset_sha256 == candidate.dataset_sha256 {
-                return Ok(Filed::AlreadyStored { id: known.id });
+                return Ok(Filed::AlreadyStored { id: known.id, study: known.study });
             }
             return self.quarantine(tx, candidate, QuarantineReason::SameUidOtherContent).await;
         }
-        if tx.report_file_known(&facts.sop_instance).await? {
+        if tx.report_file_known(&facility.facility, &facts.sop_instance).await? {
             return Ok(Filed::OwnReport);
         }
         let identity = facility.identify(&facts.patient, &facts.study);
         let existing_study = tx.study_owner(&facility.facility, &facts.study).await?;
+        if tx.study_is_withdrawn(&facility.facility, &facts.study).await? {
+            return self.quarantine(tx, candidate, QuarantineReason::StudyWithdrawn).await;
+        }
         let new_patient = PatientPk(self.ambient.new_uuid());
         let now = candidate.received_at;
         // Looked up before anything is inserted, so that a quarantined object leaves no empty study behind.
@@ -192,7 +208,7 @@ impl Filer {
             let known = tx.instance_known(&facility.facility, &facts.sop_instance).await?;
             return match known {
                 Some(known) if known.dataset_sha256 == candidate.dataset_sha256 => {
-                    Ok(Filed::AlreadyStored { id: known.id })
+                    Ok(Filed::AlreadyStored { id: known.id, study: known.study })
                 }
                 _ => self.quarantine(tx, candidate, QuarantineReason::SameUidOtherContent).await,
             };
@@ -221,8 +237,9 @@ impl Filer {
             calling_aet: &candidate.calling,
             received_at: candidate.received_at,
         };
-        let added = tx.quarantine_insert(&object).await?;
-        Ok(if added { Filed::Quarantined(reason) } else { Filed::AlreadyQuarantined(reason) })
+        // Not added but under our key: an earlier commit went through although its answer was lost.
+        let ours = tx.quarantine_insert(&object).await? || tx.blob_is_indexed(object.blob_key).await?;
+        Ok(if ours { Filed::Quarantined(reason) } else { Filed::AlreadyQuarantined(reason) })
     }
 }
 

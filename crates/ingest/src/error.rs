@@ -13,6 +13,8 @@ pub enum QuarantineReason {
     StudyOfAnotherPatient,
     /// The series exists in another study.
     SeriesOfAnotherStudy,
+    /// The facility has withdrawn the study (取消) and goes on sending.
+    StudyWithdrawn,
 }
 
 impl QuarantineReason {
@@ -21,6 +23,7 @@ impl QuarantineReason {
             Self::SameUidOtherContent => "same_uid_other_content",
             Self::StudyOfAnotherPatient => "study_of_another_patient",
             Self::SeriesOfAnotherStudy => "series_of_another_study",
+            Self::StudyWithdrawn => "study_withdrawn",
         }
     }
 
@@ -32,6 +35,7 @@ impl QuarantineReason {
             }
             Self::StudyOfAnotherPatient => "the study is filed under another patient of this facility",
             Self::SeriesOfAnotherStudy => "the series is filed in another study",
+            Self::StudyWithdrawn => "the facility has withdrawn the study",
         }
     }
 }
@@ -51,6 +55,8 @@ pub enum IngestError {
     NotADataSet(#[source] HeadError),
     #[error("the data set cannot be filed")]
     Unfileable(#[source] FactsError),
+    #[error("{field} has more than {limit} bytes")]
+    TooLong { field: &'static str, limit: usize },
     #[error("the data set's SOP Class UID differs from the command's")]
     SopClassMismatch,
     #[error("the data set's SOP Instance UID differs from the command's")]

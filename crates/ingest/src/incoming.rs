@@ -152,6 +152,7 @@ impl Incoming {
         let head = head.finish().map_err(IngestError::NotADataSet)?;
         let facts = head.facts(&object.transfer_syntax).map_err(IngestError::Unfileable)?;
         agree(&object, &facts)?;
+        within_limits(&facts)?;
         if let Body::Broken(error) = &head.body {
             // PS3.4 B.2.3 lets us store what was sent; what cannot be shown later has its reason here.
             tracing::warn!(sop_instance = %facts.sop_instance, %error, "the object's pixel data is broken; stored as sent");
@@ -175,14 +176,13 @@ impl Incoming {
                 ingest.note_under_way(study, origin.association);
                 Ok(Stored::New { id, study: study_uid })
             }
-            Filed::AlreadyStored { id } => {
+            Filed::AlreadyStored { id, study } => {
                 discard(&ingest, &receipt.key).await;
+                ingest.note_under_way(study, origin.association);
                 Ok(Stored::AlreadyStored { id })
             }
-            Filed::OwnReport => {
-                discard(&ingest, &receipt.key).await;
-                Ok(Stored::OwnReport)
-            }
+            // The blob stays unindexed: it costs little, and it may differ from what we signed.
+            Filed::OwnReport => Ok(Stored::OwnReport),
             Filed::Quarantined(reason) => Err(IngestError::Quarantined(reason)),
             Filed::AlreadyQuarantined(reason) => {
                 discard(&ingest, &receipt.key).await;
@@ -202,8 +202,23 @@ fn agree(object: &ObjectHead, facts: &InstanceFacts) -> Result<(), IngestError> 
     Ok(())
 }
 
-/// Removes a blob of which a copy with the same content is committed.
+/// VR LO allows 64 characters (PS3.5 6.2). Senders exceed that; what is part of a key of the index must stay bounded all the same.
+fn within_limits(facts: &InstanceFacts) -> Result<(), IngestError> {
+    const LIMIT: usize = 256;
+    for (field, text) in [("Patient ID", &facts.patient.id), ("Issuer of Patient ID", &facts.patient.issuer)] {
+        if text.len() > LIMIT {
+            return Err(IngestError::TooLong { field, limit: LIMIT });
+        }
+    }
+    Ok(())
+}
+
+/// Removes a blob of which a copy with the same content is committed under another key.
 async fn discard(ingest: &Ingest, key: &BlobKey) {
+    let indexed = async { ingest.database.read().await?.blob_is_indexed(key.as_str()).await };
+    if !matches!(indexed.await, Ok(false)) {
+        return;
+    }
     if let Err(error) = ingest.store.delete(key).await {
         tracing::warn!(%error, "a second copy of a stored object was not removed; it does no harm");
     }

@@ -87,15 +87,29 @@ async fn file(
     // In the order of receipt, so that of two contents of one UID the first one is filed, as it was then.
     group.sort_by_key(|candidate| candidate.received_at);
     let mut tx = filer.database.write().await?;
-    for candidate in group.iter() {
+    for candidate in group.iter_mut() {
         tx.facility_ensure(&candidate.facility, candidate.received_at).await?;
+        // What the facility calls itself besides its issuer is no fact of the blob.
+        candidate.facility.aliases = tx.facility_aliases(&candidate.facility.facility).await?;
     }
     tx.commit().await?;
-    for filed in filer.file_all(group).await? {
+    let filed = match filer.file_all(group).await {
+        Ok(filed) => filed.into_iter().map(Ok).collect(),
+        // One object that the database does not take must not keep the others out.
+        Err(_) => {
+            let mut alone = Vec::with_capacity(group.len());
+            for candidate in group.iter() {
+                alone.push(filer.file_all(std::slice::from_ref(candidate)).await.map(|filed| filed[0]));
+            }
+            alone
+        }
+    };
+    for (candidate, filed) in group.iter().zip(filed) {
         match filed {
-            Filed::New { .. } => summary.added += 1,
-            Filed::AlreadyStored { .. } | Filed::OwnReport => summary.second_copies += 1,
-            Filed::Quarantined(_) | Filed::AlreadyQuarantined(_) => summary.quarantined += 1,
+            Ok(Filed::New { .. }) => summary.added += 1,
+            Ok(Filed::AlreadyStored { .. } | Filed::OwnReport) => summary.second_copies += 1,
+            Ok(Filed::Quarantined(_) | Filed::AlreadyQuarantined(_)) => summary.quarantined += 1,
+            Err(error) => summary.unreadable.push(format!("{}: {}", candidate.blob_key.as_str(), error.chain())),
         }
     }
     group.clear();

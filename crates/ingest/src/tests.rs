@@ -278,3 +278,84 @@ async fn the_index_comes_back_from_the_blobs_alone() {
     let again = ingest.rebuild_index(|_| {}).await.unwrap();
     assert_eq!((again.added, again.already_indexed), (0, 3));
 }
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_no_duplicate_of_itself() {
+    let scene = Scene::new().await;
+    let image = scene.image("1.2.1", "1.2.1.1.1");
+    let Stored::New { id, .. } = scene.send(&from("HOSP1", 1), &image).await.unwrap() else { panic!("not new") };
+    let row = scene.database.read().await.unwrap().instance_by_id(id).await.unwrap().unwrap();
+    let mut facts = dokuei_dataset::HeadReader::new(&row.transfer_syntax, dokuei_dataset::HeadLimits::default());
+    facts.push(&image.data_set(Encoding::ExplicitLittleEndian)).unwrap();
+    let candidate = committer::Candidate {
+        id,
+        facility: issuer("HOSP1"),
+        facts: facts.finish().unwrap().facts(&row.transfer_syntax).unwrap(),
+        blob_key: dokuei_image_store::BlobKey::parse(&row.blob_key).unwrap(),
+        size_bytes: 1,
+        dataset_offset: 1,
+        dataset_sha256: row.dataset_sha256,
+        calling: "HOSP1".into(),
+        received_at: scene.ambient.now(),
+        opens_case: true,
+    };
+    let filer =
+        committer::Filer { database: scene.database.clone(), ambient: scene.ambient.clone(), quiet_seconds: QUIET };
+
+    let again = filer.file_all(&[candidate]).await.unwrap();
+
+    assert!(matches!(again[0], committer::Filed::New { .. }), "{again:?}");
+    assert_eq!(scene.study("HOSP1", "1.2.1").await.unwrap().instance_count, 1);
+}
+
+#[tokio::test]
+async fn a_prior_that_is_sent_again_to_be_read_opens_its_case() {
+    let scene = Scene::new().await;
+    let image = scene.image("1.2.1", "1.2.1.1.1");
+    scene.send(&Origin { opens_case: false, ..from("HOSP1", 1) }, &image).await.unwrap();
+    scene.ingest.association_ended(1).await;
+    scene.clock.advance(Duration::from_secs(QUIET as u64));
+    scene.run_jobs().await;
+    assert_eq!(scene.study("HOSP1", "1.2.1").await.unwrap().state, StudyState::Settled);
+
+    scene.send(&from("HOSP1", 2), &image).await.unwrap();
+
+    let study = scene.study("HOSP1", "1.2.1").await.unwrap();
+    assert_eq!((study.opens_case, study.state, study.instance_count), (true, StudyState::Receiving, 1));
+}
+
+#[tokio::test]
+async fn what_comes_after_a_withdrawal_is_kept_for_the_office_and_refused() {
+    let scene = Scene::new().await;
+    scene.send(&from("HOSP1", 1), &scene.image("1.2.1", "1.2.1.1.1")).await.unwrap();
+    let study = scene.study("HOSP1", "1.2.1").await.unwrap().pk;
+    scene.ingest.withdraw(&facility_user("HOSP1"), study, "別の患者").await.unwrap();
+
+    let late = scene.send(&from("HOSP1", 1), &scene.image("1.2.1", "1.2.1.1.2")).await;
+
+    assert!(matches!(late, Err(IngestError::Quarantined(QuarantineReason::StudyWithdrawn))), "{late:?}");
+    assert_eq!(scene.ingest.quarantine(&Actor::System("test")).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_study_shows_the_name_it_came_with_and_says_that_it_differs() {
+    let scene = Scene::new().await;
+    let first = scene.image("1.2.1", "1.2.1.1.1").with_patient("777", b"YAMADA^TARO", "");
+    let second = scene.image("1.2.2", "1.2.2.1.1").with_patient("777", b"SUZUKI^HANAKO", "");
+    scene.send(&from("HOSP1", 1), &first).await.unwrap();
+    scene.send(&from("HOSP1", 1), &second).await.unwrap();
+
+    let (first, second) = (scene.study("HOSP1", "1.2.1").await.unwrap(), scene.study("HOSP1", "1.2.2").await.unwrap());
+    assert_eq!(first.patient.pk, second.patient.pk);
+    assert_eq!((first.patient.name.display().as_str(), first.patient.differs_from_earlier), ("YAMADA TARO", false));
+    assert_eq!((second.patient.name.display().as_str(), second.patient.differs_from_earlier), ("SUZUKI HANAKO", true));
+}
+
+#[tokio::test]
+async fn an_endless_patient_id_is_refused_on_every_database() {
+    let scene = Scene::new().await;
+    let image = scene.image("1.2.1", "1.2.1.1.1").with_patient("7".repeat(300), b"A^B", "");
+    let refused = scene.send(&from("HOSP1", 1), &image).await;
+    assert!(matches!(refused, Err(IngestError::TooLong { .. })), "{refused:?}");
+    assert_eq!(scene.blobs().await, 0);
+}

@@ -11,6 +11,9 @@ use tracing::Instrument as _;
 
 use crate::{Backoff, Handler, Outcome, Periodic};
 
+/// After a soft stop, how long a handler may go on before its [`JobContext::cancel`] is cancelled.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How the runner works.
 #[derive(Debug, Clone)]
 pub struct RunnerSettings {
@@ -76,6 +79,7 @@ impl Runner {
             reconcilers.spawn(self.clone().run_periodic(Arc::clone(periodic), soft.clone()));
         }
         let wakeup = self.database.job_wakeup();
+        let interrupt = hard.child_token();
         while !soft.is_cancelled() {
             // Registered before the look, so that a commit in between is not missed.
             let mut woken = std::pin::pin!(wakeup.notified());
@@ -91,7 +95,7 @@ impl Runner {
             for job in claimed {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 let runner = self.clone();
-                let cancel = hard.child_token();
+                let cancel = interrupt.child_token();
                 running.spawn(async move {
                     runner.run_one(job, cancel).await;
                     drop(place);
@@ -108,8 +112,15 @@ impl Runner {
                 () = tokio::time::sleep(self.settings.poll) => {}
             }
         }
+        // What can be interrupted is told so in time to record it; what cannot has until the hard stop.
+        let told = async {
+            tokio::time::sleep(PATIENCE).await;
+            interrupt.cancel();
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             () = async { while running.join_next().await.is_some() {} } => {}
+            () = told => {}
             () = hard.cancelled() => running.abort_all(),
         }
         reconcilers.abort_all();
@@ -194,18 +205,23 @@ impl Runner {
             return Outcome::Fail { reason: format!("no handler for the queue '{}' in this version", job.queue) };
         };
         let context = JobContext { attempt: job.attempt, max_attempts: job.max_attempts, cancel: cancel.clone() };
-        let mut work = std::pin::pin!(std::panic::AssertUnwindSafe(handler.run(job, &context)).catch_unwind());
+        let work = std::panic::AssertUnwindSafe(handler.run(job, &context)).catch_unwind();
+        // Both are polled together: a beat that waits for the database's writer must not keep the handler from giving it back.
+        tokio::select! {
+            ended = work => ended.unwrap_or_else(|_| Outcome::retry("the handler panicked")),
+            never = self.keep_lease(job, cancel) => never,
+        }
+    }
+
+    /// Prolongs the lease for as long as it is polled; cancels the handler when the lease is lost.
+    async fn keep_lease(&self, job: &JobRow, cancel: &CancellationToken) -> Outcome {
         let beat = Duration::from_secs(u64::try_from(self.settings.lease_seconds / 3).unwrap_or(1).max(1));
         loop {
-            tokio::select! {
-                ended = &mut work => {
-                    return ended.unwrap_or_else(|_| Outcome::retry("the handler panicked"));
-                }
-                () = tokio::time::sleep(beat) => match self.extend(job).await {
-                    Ok(true) => {}
-                    Ok(false) => cancel.cancel(),
-                    Err(error) => tracing::warn!(error = error.chain(), "the lease was not prolonged"),
-                },
+            tokio::time::sleep(beat).await;
+            match self.extend(job).await {
+                Ok(true) => {}
+                Ok(false) => cancel.cancel(),
+                Err(error) => tracing::warn!(error = error.chain(), "the lease was not prolonged"),
             }
         }
     }

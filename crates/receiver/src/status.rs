@@ -11,7 +11,7 @@ pub fn status_of(error: &IngestError) -> Status {
         }
         IngestError::SopClassMismatch => Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
         IngestError::NotADataSet(_) => Status::CANNOT_UNDERSTAND,
-        IngestError::Unfileable(_) => Status(0xC001),
+        IngestError::Unfileable(_) | IngestError::TooLong { .. } => Status(0xC001),
         IngestError::SopInstanceMismatch => Status(0xC002),
         IngestError::TooLarge { .. } => Status(0xC003),
         IngestError::Quarantined(_) => Status::CONFLICTING_DUPLICATE,

@@ -34,6 +34,7 @@ pub(crate) struct PatientView {
     pub(crate) sex: String,
     pub(crate) provisional: bool,
     pub(crate) repaired: bool,
+    pub(crate) differs: bool,
 }
 
 impl PatientView {
@@ -50,6 +51,7 @@ impl PatientView {
             sex: format::sex(&patient.sex, t),
             provisional: patient.provisional,
             repaired: patient.charset_repaired,
+            differs: patient.differs_from_earlier,
         }
     }
 }
@@ -359,6 +361,7 @@ mod tests {
             birth_date: "19500314".into(),
             sex: "F".into(),
             charset_repaired: false,
+            differs_from_earlier: false,
         }
     }
 

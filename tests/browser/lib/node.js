@@ -10,6 +10,8 @@ import { Authenticator } from "./authenticator.js";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const BINARY = path.resolve(process.env.DOKUEI_BINARY ?? path.join(ROOT, process.env.CARGO_TARGET_DIR ?? "target", "debug/dokuei"));
+/** The caller's environment without settings of a node that they may have. */
+const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("DOKUEI__")));
 const FREE_PORTS = { DOKUEI__HTTP__BIND: "127.0.0.1:0", DOKUEI__DICOM__BIND: "127.0.0.1:0" };
 const STOPS_WITHIN_MS = 60_000;
 
@@ -52,7 +54,7 @@ async function temporaryFolder() {
 
 /** Runs a command on a node's data folder and gives what it prints as JSON. */
 async function command(folder, ...args) {
-  const { stdout } = await promisify(execFile)(BINARY, ["--data-dir", path.join(folder, "data"), "--json", ...args], { cwd: ROOT });
+  const { stdout } = await promisify(execFile)(BINARY, ["--data-dir", path.join(folder, "data"), "--json", ...args], { cwd: ROOT, env: ENVIRONMENT });
   const line = stdout.trim().split("\n").pop();
   return line ? JSON.parse(line) : undefined;
 }
@@ -63,7 +65,7 @@ async function start(folder, how, settings = {}) {
   const log = await open(logPath, "w");
   const child = spawn(BINARY, [how, "--json", "--data-dir", path.join(folder, "data")], {
     cwd: ROOT,
-    env: { ...process.env, ...FREE_PORTS, ...settings },
+    env: { ...ENVIRONMENT, ...FREE_PORTS, ...settings },
     stdio: ["ignore", "pipe", log.fd],
   });
   running.add(child);

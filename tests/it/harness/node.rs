@@ -318,6 +318,7 @@ impl TestNode {
         let output = self.try_cli(&["export", "--facility", facility, "--instance", instance, path]).await;
         if !output.status.success() {
             assert_eq!(output.status.code(), Some(1), "{output}");
+            assert!(output.stderr_text().contains("no such"), "{output}");
             return None;
         }
         let file = std::fs::read(target.path().join(format!("{instance}.dcm"))).unwrap();

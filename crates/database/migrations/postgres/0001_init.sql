@@ -156,6 +156,13 @@ CREATE TABLE studies (
     study_uid TEXT NOT NULL,
     patient_pk UUID NOT NULL REFERENCES patients (id),
     state TEXT NOT NULL CHECK (state IN ('receiving', 'settled', 'withdrawn')),
+    -- The patient as this study's first object names them: what is shown beside its images and signed.
+    name_alphabetic TEXT NOT NULL,
+    name_ideographic TEXT NOT NULL,
+    name_phonetic TEXT NOT NULL,
+    birth_date TEXT NOT NULL,
+    sex TEXT NOT NULL,
+    charset_repaired BIGINT NOT NULL,
     opens_case BIGINT NOT NULL,
     study_date TEXT NOT NULL,
     study_time TEXT NOT NULL,

@@ -134,7 +134,10 @@ async fn a_version_is_read_back_with_its_files_and_only_by_its_facility() {
             ]
         );
         let uid = files.iter().find_map(|file| file.object.clone()).unwrap().1;
-        assert!(read.report_file_known(&uid).await.unwrap(), "our own report that comes back is recognised");
+        assert!(
+            read.report_file_known(&hospital(), &uid).await.unwrap(),
+            "our own report that comes back is recognised"
+        );
         let openings = read.report_openings(id, 10).await.unwrap();
         assert_eq!(
             openings.iter().map(|opening| (opening.kind.as_str(), opening.opened_at)).collect::<Vec<_>>(),
