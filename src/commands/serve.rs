@@ -96,6 +96,10 @@ fn server_config(config: &dokuei_config::Config) -> ServerConfig {
         idle_timeout: seconds(dicom.idle_timeout_seconds),
         max_pdu: dicom.max_pdu_length,
         max_associations: usize::try_from(dicom.max_associations).unwrap_or(usize::MAX),
+        // One machine with hung associations must not shut the other hospitals out.
+        max_associations_per_peer: Some(
+            usize::try_from(dicom.max_associations.div_ceil(4).max(8)).unwrap_or(usize::MAX),
+        ),
         ..ServerConfig::default()
     }
 }

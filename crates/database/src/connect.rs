@@ -135,6 +135,8 @@ async fn open_sqlite(url: &str) -> Result<Pools, DatabaseError> {
 async fn open_postgres(url: &str) -> Result<Pools, DatabaseError> {
     let options =
         PgConnectOptions::from_str(url).map_err(|source| DatabaseError::sqlx("read the PostgreSQL URL", source))?;
+    // A node that hangs in the middle of a transaction must not hold up the others for ever.
+    let options = options.options([("lock_timeout", "20s"), ("idle_in_transaction_session_timeout", "60s")]);
     let pool = PgPoolOptions::new()
         .max_connections(16)
         .acquire_timeout(Duration::from_secs(30))

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     DatabaseError,
+    reports::case_withdrawn_sql,
     statements::statements,
     transaction::{ReadTx, WriteTx},
     value::{Row, args},
@@ -87,7 +88,7 @@ pub struct DeliveryRow {
     pub last_error: Option<String>,
     /// Somebody asked for an attempt at once, and it has not begun.
     pub retry_requested_by: Option<String>,
-    /// The facility withdrew the case.
+    /// The facility withdrew every study of the case.
     pub withdrawn_at: Option<Timestamp>,
 }
 
@@ -148,8 +149,9 @@ macro_rules! delivery_sql {
         concat!(
             "SELECT d.id, d.report_version_id, v.number AS version_number, v.case_id, d.facility_id, d.target_id, t.called_aet, t.host, t.port, \
              t.disabled_at AS target_disabled_at, d.state, d.attempt_count, d.next_attempt_at, d.created_at, d.accepted_at, d.last_error, \
-             d.retry_requested_by, c.withdrawn_at \
-             FROM deliveries d JOIN report_versions v ON v.id = d.report_version_id JOIN cases c ON c.id = v.case_id \
+             d.retry_requested_by, ",
+            case_withdrawn_sql!(),
+            " FROM deliveries d JOIN report_versions v ON v.id = d.report_version_id JOIN cases c ON c.id = v.case_id \
              JOIN return_targets t ON t.id = d.target_id ",
             $rest
         )

@@ -79,7 +79,7 @@ pub struct ReportVersionRow {
     pub instance_count: i64,
     /// The highest number of the case; this version is succeeded when it is greater than `number`.
     pub last_number: i64,
-    /// The facility withdrew the case.
+    /// The facility withdrew every study of the case.
     pub withdrawn_at: Option<Timestamp>,
 }
 
@@ -125,12 +125,23 @@ pub struct RestoredWorkitem<'a> {
     pub ended_at: Timestamp,
 }
 
+/// When the case `c` was withdrawn. The studies themselves count too: what withdraws the case after them is a job, and until it has run nothing may be shown
+/// or sent either.
+macro_rules! case_withdrawn_sql {
+    () => {
+        "COALESCE(c.withdrawn_at, (SELECT CASE WHEN COUNT(*) = COUNT(ws.withdrawn_at) THEN MAX(ws.withdrawn_at) END \
+         FROM case_studies wc JOIN studies ws ON ws.id = wc.study_pk WHERE wc.case_id = c.id)) AS withdrawn_at"
+    };
+}
+pub(crate) use case_withdrawn_sql;
+
 macro_rules! version_sql {
     ($condition:literal) => {
         concat!(
             "SELECT v.id, v.case_id, v.facility_id, v.number, v.workitem_uid, v.author, a.display_name AS author_name, v.findings, v.impression, \
-             v.recommendation, v.signed_at, v.manifest_sha256, v.certificate_serial, v.instance_count, c.withdrawn_at, \
-             (SELECT MAX(l.number) FROM report_versions l WHERE l.case_id = v.case_id) AS last_number \
+             v.recommendation, v.signed_at, v.manifest_sha256, v.certificate_serial, v.instance_count, ",
+            case_withdrawn_sql!(),
+            ", (SELECT MAX(l.number) FROM report_versions l WHERE l.case_id = v.case_id) AS last_number \
              FROM report_versions v JOIN accounts a ON a.id = v.author JOIN cases c ON c.id = v.case_id ",
             $condition
         )

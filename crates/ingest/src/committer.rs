@@ -7,6 +7,7 @@ use dokuei_domain::{
     Ambient, InstanceId, JobId, PatientPk, SeriesPk, StudyPk, Timestamp, facts::InstanceFacts, patient::FacilityIssuer,
 };
 use dokuei_image_store::BlobKey;
+use futures::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{IngestError, QuarantineReason, settle};
@@ -56,7 +57,12 @@ impl Committer {
         tokio::spawn(async move {
             let mut group = Vec::new();
             while waiting.recv_many(&mut group, LARGEST_GROUP).await > 0 {
-                filer.file_group(std::mem::take(&mut group)).await;
+                let filed =
+                    std::panic::AssertUnwindSafe(filer.file_group(std::mem::take(&mut group))).catch_unwind().await;
+                if filed.is_err() {
+                    // The senders of this group are told to try again; those after it must not pay for it.
+                    tracing::error!("filing a group of objects panicked");
+                }
             }
         });
         Self { queue }

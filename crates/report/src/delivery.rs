@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dokuei_access::{Action, Resource, can};
 use dokuei_database::{
-    AttemptOutcome, AttemptStart, AuditEvent, AuditOutcome, DatabaseError, DeliveryRow, DeliveryState, NewAttempt,
+    AttemptOutcome, AttemptRow, AttemptStart, AuditEvent, AuditOutcome, DatabaseError, DeliveryRow, DeliveryState, NewAttempt,
     NewJob, ReportFileKind, delivery_job_key,
 };
 use dokuei_dataset::part10;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     ReportError, Reports, freeze,
-    sending::{ReportObject, Verdict, bounded, judge},
+    sending::{ReportObject, Verdict, bounded, judge, may_have_arrived},
 };
 
 /// The queue of deliveries.
@@ -31,7 +31,7 @@ pub(crate) const QUEUE: &str = "deliver_report";
 const JOB_ATTEMPTS: u32 = 1_000_000;
 const ACTOR: Actor = Actor::System("deliver_report");
 const INTERRUPTED: &str = "the node stopped during this attempt; whether the objects arrived is unknown";
-/// How long a delivery waits whose recipient has its share of connections.
+/// How long a delivery waits when its recipient has its share of connections, or all shares are taken.
 const BUSY_SECONDS: i64 = 5;
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl Handler for Deliver {
         let Ok(Payload { delivery }) = serde_json::from_str(&job.payload) else {
             return Outcome::Fail { reason: "the job does not say what to deliver".to_owned() };
         };
-        self.0.deliver(delivery, context).await.unwrap_or_else(|error| Outcome::retry(error.chain()))
+        self.0.deliver(delivery, job.attempt, context).await.unwrap_or_else(|error| Outcome::retry(error.chain()))
     }
 }
 
@@ -137,9 +137,12 @@ impl Drop for Share<'_> {
 }
 
 impl Reports {
-    /// `None`: the recipient has as many connections as it may.
+    /// `None`: the recipient has as many connections as it may, or all recipients together have.
     pub(crate) fn take_share(&self, target: Uuid) -> Option<Share<'_>> {
         let mut under_way = self.under_way.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if under_way.values().sum::<usize>() >= self.settings.deliveries_at_once.max(1) {
+            return None;
+        }
         let count = under_way.entry(target).or_default();
         if *count >= self.settings.deliveries_per_target.max(1) {
             return None;
@@ -148,18 +151,30 @@ impl Reports {
         Some(Share { reports: self, target })
     }
 
-    async fn deliver(&self, id: DeliveryId, context: &JobContext) -> Result<Outcome, DatabaseError> {
+    async fn deliver(
+        &self,
+        id: DeliveryId,
+        job_attempt: i64,
+        context: &JobContext,
+    ) -> Result<Outcome, DatabaseError> {
         let Some(delivery) = self.database.read().await?.delivery_find(id, None).await? else {
             return Ok(Outcome::Fail { reason: format!("there is no delivery {id}") });
         };
-        if matches!(delivery.state, DeliveryState::Accepted | DeliveryState::Failed) {
+        // A job gives up with its delivery. One that begins anew was put back by a person, who wants it tried again.
+        let revived = delivery.state == DeliveryState::Failed && job_attempt == 1;
+        if delivery.state == DeliveryState::Accepted || (delivery.state == DeliveryState::Failed && !revived) {
             return Ok(Outcome::Done);
         }
         if let Some(reason) = nothing_to_send(&delivery) {
             return self.give_up(&delivery, reason).await;
         }
+        if revived {
+            let mut tx = self.database.write().await?;
+            tx.delivery_request_retry(id, &ACTOR.label(), self.ambient.now()).await?;
+            tx.commit().await?;
+        }
         let Some(_share) = self.take_share(delivery.target.id) else {
-            let reason = "the recipient is busy with other reports of ours".to_owned();
+            let reason = "the recipient or this node is busy with other reports".to_owned();
             return Ok(Outcome::Retry { after_seconds: Some(BUSY_SECONDS), reason });
         };
         let attempt = self.ambient.new_uuid();
@@ -169,16 +184,21 @@ impl Reports {
         tx.commit().await?;
         let Some(begun) = begun else { return Ok(Outcome::Done) };
 
+        let earlier = self.database.read().await?.delivery_attempts(id).await?;
         let verdict = tokio::select! {
-            verdict = self.attempt(&delivery, context) => verdict,
-            // Dropping the work closes the connection. The attempt stays open and the next one says so.
-            () = context.cancel.cancelled() => return Ok(Outcome::retry("the node is stopping, or the job went to another one")),
+            // What has come to its end counts, also when the stop comes at the same moment.
+            biased;
+            verdict = self.attempt(&delivery, &earlier, context) => verdict,
+            // Dropping the work closes the connection. A process that dies here leaves the attempt open, and the next one says so.
+            () = context.cancel.cancelled() => {
+                Verdict { outcome: AttemptOutcome::Interrupted, detail: INTERRUPTED.to_owned(), something_arrived: false }
+            }
         };
         self.record(&delivery, (attempt, begun.number, begun.started_by), verdict).await
     }
 
     /// Sends both objects over one association.
-    async fn attempt(&self, delivery: &DeliveryRow, context: &JobContext) -> Verdict {
+    async fn attempt(&self, delivery: &DeliveryRow, earlier: &[AttemptRow], context: &JobContext) -> Verdict {
         let objects = match self.objects(delivery).await {
             Ok(objects) => objects,
             Err(error) => {
@@ -199,7 +219,8 @@ impl Reports {
             },
         };
         let report = send_objects(&target, &objects, &context.cancel, |_, _| {}).await;
-        judge(&objects, &report)
+        let sent = delivery.state == DeliveryState::Sent;
+        judge(&objects, &report, |object| sent || may_have_arrived(earlier, object))
     }
 
     /// Reads the frozen files back and makes sure that they are what was signed.
@@ -251,13 +272,16 @@ impl Reports {
         }
         tx.audit(audit(AuditOutcome::Failed));
         tracing::warn!(delivery.id = %delivery.id, facility = %delivery.facility, attempt = number, detail, "report not delivered");
-        if number >= i64::from(self.settings.delivery_max_attempts) {
+        // Our own stop is no reason to give up, nor to wait.
+        let interrupted = outcome == AttemptOutcome::Interrupted;
+        if !interrupted && number >= i64::from(self.settings.delivery_max_attempts) {
             tx.delivery_fail(delivery.id, &detail).await?;
             tx.commit().await?;
             return Ok(Outcome::Fail { reason: format!("given up after {number} attempts: {detail}") });
         }
         let jitter = self.ambient.random::<1>()[0];
-        let next = now.plus_millis(self.settings.delivery_backoff.delay_millis(number, jitter));
+        let delay = if interrupted { 0 } else { self.settings.delivery_backoff.delay_millis(number, jitter) };
+        let next = now.plus_millis(delay);
         let state = if something_arrived || delivery.state == DeliveryState::Sent {
             DeliveryState::Sent
         } else {

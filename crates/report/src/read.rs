@@ -62,8 +62,11 @@ impl Reports {
     async fn try_versions(&self, actor: &Actor, case: CaseId) -> Result<Vec<ReportVersionRow>, ReportError> {
         let mut read = self.database.read().await?;
         let head = read.case_head(case).await?.ok_or(ReportError::NotFound)?;
-        may_view(&mut read, actor, case, &head.facility, head.withdrawn_at.is_some()).await?;
-        Ok(read.report_version_list(case, actor.facility()).await?)
+        let versions = read.report_version_list(case, actor.facility()).await?;
+        // The versions know of withdrawn studies before the case does.
+        let withdrawn = head.withdrawn_at.is_some() || versions.iter().any(|version| version.withdrawn_at.is_some());
+        may_view(&mut read, actor, case, &head.facility, withdrawn).await?;
+        Ok(versions)
     }
 
     /// One version with its files, deliveries and openings.

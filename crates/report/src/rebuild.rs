@@ -4,7 +4,7 @@
 //! objects and do not come back: a restored version has no deliveries.
 //!
 //! Runs after `rebuild-index` has brought the images back and before the node serves, so that the studies are filed under their old cases and not under new
-//! ones. It may also run beside a working node: what the index has is passed over.
+//! ones. It may also run beside a working node: what the index has is passed over, and so is a version whose case is open for reading.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +31,6 @@ use crate::{
 const PREFIX: &str = "reports/v1/";
 /// Longest file of a version that is read.
 const LONGEST_FILE: u64 = 512 * 1024 * 1024;
-/// A version younger than this, of a case that somebody works on, may be one that is being signed right now.
-const SETTLED_SECONDS: i64 = 3_600;
 
 /// What a rebuild found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -156,9 +154,10 @@ impl Reports {
         let mut tx = self.database.write().await?;
         tx.case_lock(manifest.case.id).await?;
         let state = tx.report_workitem_state(&manifest.case.workitem).await?;
-        let open = state.as_deref().is_some_and(|state| matches!(state, "SCHEDULED" | "IN PROGRESS"));
-        if open && now.seconds_since(manifest.signed_at.us) < SETTLED_SECONDS {
-            return Err(Restoring::Refused("its case is being worked on; run this again in an hour".to_owned()));
+        // However old the files are: they may be what a signature left that never came to its end, and the reader still has the case.
+        if tx.workitem_open(manifest.case.id).await?.is_some() {
+            let reason = "its case is open for reading in this index; run this again when the case has ended";
+            return Err(Restoring::Refused(reason.to_owned()));
         }
         if state.as_deref() == Some("CANCELED") {
             return Err(Restoring::Refused("its workitem was given back; the case went on without it".to_owned()));

@@ -4,14 +4,18 @@ use std::io::Cursor;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dokuei_database::{AttemptOutcome, ReportFileKind};
-use dokuei_dimse::{AssociationError, DataSetSource, OutgoingObject, SendOutcome, SendReport};
+use dokuei_database::{AttemptOutcome, AttemptRow, ReportFileKind};
+use dokuei_dimse::{AssociationError, DataSetSource, OutgoingObject, SendOutcome, SendReport, Status};
 use dokuei_domain::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
 
 use crate::error::with_causes;
 
 /// Longest text of one attempt, in characters.
 const LONGEST_DETAIL: usize = 1_500;
+/// What the ledger says of an object that the recipient has.
+const ACCEPTED: &str = "accepted";
+/// What it says of one that the recipient may have.
+const UNKNOWN: &str = "failed on the way";
 
 /// A data set in memory.
 pub(crate) struct ReportObject {
@@ -54,15 +58,36 @@ pub(crate) struct Verdict {
     pub(crate) something_arrived: bool,
 }
 
+/// Whether one of these attempts may have left the object with the recipient.
+pub(crate) fn may_have_arrived(attempts: &[AttemptRow], object: &SopInstanceUid) -> bool {
+    let told = [ACCEPTED, UNKNOWN].map(|word| format!(" {object}: {word}"));
+    attempts.iter().any(|attempt| {
+        let detail = attempt.detail.as_deref().unwrap_or_default();
+        attempt.outcome == Some(AttemptOutcome::Interrupted) || told.iter().any(|words| detail.contains(words.as_str()))
+    })
+}
+
 /// Judges an attempt: accepted only when the recipient said of every object that it has it. How the association ended afterwards changes nothing.
-pub(crate) fn judge(objects: &[ReportObject], report: &SendReport) -> Verdict {
-    let pairs = || objects.iter().zip(&report.outcomes);
-    let mut lines: Vec<String> = pairs().map(|(object, outcome)| line(object, outcome)).collect();
+///
+/// A recipient that refuses an object as a duplicate (PS3.7 C.5.8, 0111H) has it, provided that `may_have` says so of an earlier attempt.
+pub(crate) fn judge(
+    objects: &[ReportObject],
+    report: &SendReport,
+    may_have: impl Fn(&SopInstanceUid) -> bool,
+) -> Verdict {
+    let had = |object: &ReportObject, outcome: &SendOutcome| {
+        matches!(outcome, SendOutcome::Answered(Status::DUPLICATE_SOP_INSTANCE)) && may_have(&object.sop_instance)
+    };
+    let pairs = || {
+        let pairs = objects.iter().zip(&report.outcomes);
+        pairs.map(|(object, outcome)| (object, outcome, had(object, outcome)))
+    };
+    let mut lines: Vec<String> = pairs().map(|(object, outcome, had)| line(object, outcome, had)).collect();
     if let Some(error) = &report.error {
         lines.push(with_causes(error));
     }
-    let complete = report.outcomes.len() == objects.len() && report.all_accepted();
-    let first_trouble = pairs().map(|(_, outcome)| outcome).find(|outcome| !outcome.is_accepted());
+    let first_trouble = pairs().find(|(_, outcome, had)| !outcome.is_accepted() && !had).map(|(_, outcome, _)| outcome);
+    let complete = report.outcomes.len() == objects.len() && first_trouble.is_none();
     let outcome = match first_trouble {
         _ if complete => AttemptOutcome::Accepted,
         Some(SendOutcome::Answered(_) | SendOutcome::NotNegotiated) => AttemptOutcome::Refused,
@@ -70,11 +95,11 @@ pub(crate) fn judge(objects: &[ReportObject], report: &SendReport) -> Verdict {
         Some(SendOutcome::NotSent) | None => report.error.as_ref().map_or(AttemptOutcome::Interrupted, outcome_of),
     };
     let something_arrived =
-        pairs().any(|(_, outcome)| outcome.is_accepted() || matches!(outcome, SendOutcome::Failed(_)));
+        pairs().any(|(_, outcome, had)| had || outcome.is_accepted() || matches!(outcome, SendOutcome::Failed(_)));
     Verdict { outcome, detail: bounded(&lines.join("; ")), something_arrived }
 }
 
-fn line(object: &ReportObject, outcome: &SendOutcome) -> String {
+fn line(object: &ReportObject, outcome: &SendOutcome, had: bool) -> String {
     let what = match object.kind {
         ReportFileKind::StructuredReport => "SR",
         ReportFileKind::EncapsulatedPdf => "PDF",
@@ -84,14 +109,18 @@ fn line(object: &ReportObject, outcome: &SendOutcome) -> String {
     let uid = &object.sop_instance;
     match outcome {
         SendOutcome::Answered(status) if status.is_accepted() => {
-            format!("{what} {uid}: accepted ({:04X}, {})", status.0, status.meaning())
+            format!("{what} {uid}: {ACCEPTED} ({:04X}, {})", status.0, status.meaning())
+        }
+        SendOutcome::Answered(status) if had => {
+            let (code, meaning) = (status.0, status.meaning());
+            format!("{what} {uid}: {ACCEPTED} ({code:04X}, {meaning}: the recipient has it from an earlier attempt)")
         }
         SendOutcome::Answered(status) => format!("{what} {uid}: refused ({:04X}, {})", status.0, status.meaning()),
         SendOutcome::NotNegotiated => {
             format!("{what} {uid}: not sent, the recipient does not take this kind of object")
         }
         SendOutcome::Failed(error) => {
-            format!("{what} {uid}: failed on the way, whether it arrived is unknown ({})", with_causes(error))
+            format!("{what} {uid}: {UNKNOWN}, whether it arrived is unknown ({})", with_causes(error))
         }
         SendOutcome::NotSent => format!("{what} {uid}: not sent"),
     }
@@ -126,8 +155,6 @@ pub(crate) fn bounded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dokuei_dimse::Status;
-
     use super::*;
 
     fn objects() -> [ReportObject; 2] {
@@ -142,7 +169,7 @@ mod tests {
     }
 
     fn verdict(outcomes: Vec<SendOutcome>, error: Option<AssociationError>) -> Verdict {
-        judge(&objects(), &SendReport { outcomes, associations: 1, error })
+        judge(&objects(), &SendReport { outcomes, associations: 1, error }, |_| false)
     }
 
     const SUCCESS: SendOutcome = SendOutcome::Answered(Status(0x0000));
@@ -184,6 +211,40 @@ mod tests {
                 "{text}: {verdict:?}"
             );
         }
+    }
+
+    fn attempt(outcome: AttemptOutcome, detail: &str) -> AttemptRow {
+        AttemptRow {
+            id: uuid::Uuid::nil(),
+            number: 1,
+            started_by: dokuei_database::AttemptStart::Automatic,
+            started_at: dokuei_domain::Timestamp(0),
+            ended_at: None,
+            outcome: Some(outcome),
+            detail: Some(detail.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_duplicate_is_an_acceptance_only_of_what_an_earlier_attempt_may_have_left() {
+        const DUPLICATE: SendOutcome = SendOutcome::Answered(Status(0x0111));
+        let report = || SendReport { outcomes: vec![DUPLICATE, SUCCESS], associations: 1, error: None };
+        let first = verdict(vec![SUCCESS, SendOutcome::Failed(AssociationError::Closed)], None);
+        let refused = verdict(vec![SendOutcome::Answered(Status(0xA700)), SUCCESS], None);
+        let table = [
+            (vec![], AttemptOutcome::Refused),
+            (vec![attempt(AttemptOutcome::Interrupted, "unknown")], AttemptOutcome::Accepted),
+            (vec![attempt(first.outcome, &first.detail)], AttemptOutcome::Accepted),
+            (vec![attempt(refused.outcome, &refused.detail)], AttemptOutcome::Refused),
+            (vec![attempt(AttemptOutcome::Refused, "SR 12.25.1: accepted (0000")], AttemptOutcome::Refused),
+        ];
+        for (attempts, expected) in table {
+            let verdict = judge(&objects(), &report(), |uid| may_have_arrived(&attempts, uid));
+            assert_eq!((verdict.outcome, verdict.something_arrived), (expected, true), "{attempts:?}: {verdict:?}");
+            let told = verdict.detail.contains("the recipient has it from an earlier attempt");
+            assert_eq!(told, expected == AttemptOutcome::Accepted, "{}", verdict.detail);
+        }
+        assert!(may_have_arrived(&[attempt(first.outcome, &first.detail)], &objects()[1].sop_instance), "unknown");
     }
 
     #[test]

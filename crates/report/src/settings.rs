@@ -33,6 +33,8 @@ pub struct ReportSettings {
     pub delivery_max_attempts: u32,
     /// Deliveries to one recipient at the same time. One that hangs must not hold all workers.
     pub deliveries_per_target: usize,
+    /// Deliveries at the same time in this process. Recipients that hang, however many, must leave room for other work.
+    pub deliveries_at_once: usize,
     /// How often deliveries without a job are looked for.
     pub reconcile_seconds: i64,
 }
@@ -52,6 +54,7 @@ impl ReportSettings {
             delivery_backoff: Backoff { base_seconds: 15, cap_seconds: 3_600 },
             delivery_max_attempts: 50,
             deliveries_per_target: 2,
+            deliveries_at_once: 8,
             reconcile_seconds: 60,
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dokuei_access::{Action, Resource, can};
 use dokuei_database::{
-    AuditEvent, AuditOutcome, DatabaseError, NewJob, ReportFileKind, ReportFileRow, ReportTexts, ReportVersionRow,
+    AuditEvent, AuditOutcome, DatabaseError, DatabaseErrorKind, NewJob, ReportFileKind, ReportFileRow, ReportTexts, ReportVersionRow,
     StudyState, WriteTx,
 };
 use dokuei_domain::{
@@ -74,6 +74,13 @@ enum Stored {
     Committed,
     /// Images came or went since the files were frozen.
     Changed,
+}
+
+/// A version that the transaction did not store.
+enum Unstored {
+    Certainly(ReportError),
+    /// The database may have done it and only its answer be lost: the blobs stay.
+    Perhaps(DatabaseError),
 }
 
 impl Reports {
@@ -216,34 +223,50 @@ impl Reports {
             self.remove_blobs(prepared).await;
             return Err(error);
         }
-        let mut tx = match self.database.write().await {
-            Ok(tx) => tx,
-            Err(error) => {
-                self.remove_blobs(prepared).await;
-                return Err(error.into());
-            }
-        };
-        match self.write_version(&mut tx, actor, request, reader, prepared).await {
-            Ok(Stored::Committed) => {}
-            Ok(Stored::Changed) => {
-                drop(tx);
-                self.remove_blobs(prepared).await;
-                return Ok(Stored::Changed);
-            }
-            Err(error) => {
-                drop(tx);
-                self.remove_blobs(prepared).await;
-                return Err(error);
-            }
+        let mut stored = self.write_and_commit(actor, request, reader, prepared).await;
+        if let Err(Unstored::Certainly(ReportError::Database(error))) = &stored
+            && error.kind == DatabaseErrorKind::Busy
+        {
+            // A deadlock, say. Once more with the same files and key: the reader's code is spent, and a new one takes half a minute.
+            tracing::warn!(error = error.chain(), report.version = %prepared.identity.version, "storing the report once more");
+            stored = self.write_and_commit(actor, request, reader, prepared).await;
         }
-        match tx.commit().await {
-            Ok(()) => {
+        match stored {
+            Ok(Stored::Committed) => {
                 let (case, version) = (request.case, prepared.identity.version);
                 tracing::info!(case.id = %case, report.version = %version, report.number = prepared.identity.number, "report signed");
                 Ok(Stored::Committed)
             }
-            // The database may have done it and only its answer be lost: the blobs stay.
-            Err(error) => self.after_lost_commit(prepared, error).await,
+            Ok(Stored::Changed) => {
+                self.remove_blobs(prepared).await;
+                Ok(Stored::Changed)
+            }
+            Err(Unstored::Certainly(error)) => {
+                self.remove_blobs(prepared).await;
+                Err(error)
+            }
+            Err(Unstored::Perhaps(error)) => self.after_lost_commit(prepared, error).await,
+        }
+    }
+
+    /// One transaction, of which nothing stays unless it is committed.
+    async fn write_and_commit(
+        &self,
+        actor: &Actor,
+        request: &SignRequest,
+        reader: &AccountId,
+        prepared: &Prepared,
+    ) -> Result<Stored, Unstored> {
+        let mut tx = self.database.write().await.map_err(|error| Unstored::Certainly(error.into()))?;
+        match self.write_version(&mut tx, actor, request, reader, prepared).await.map_err(Unstored::Certainly)? {
+            Stored::Committed => {}
+            Stored::Changed => return Ok(Stored::Changed),
+        }
+        match tx.commit().await {
+            Ok(()) => Ok(Stored::Committed),
+            // Said by the database itself: it has rolled back.
+            Err(error) if error.kind == DatabaseErrorKind::Busy => Err(Unstored::Certainly(error.into())),
+            Err(error) => Err(Unstored::Perhaps(error)),
         }
     }
 
