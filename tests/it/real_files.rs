@@ -94,11 +94,14 @@ async fn send_whatever_comes(node: &TestNode, calling: &str, object: &Object) ->
     Ok(status)
 }
 
+/// The data sets that were sent of one study, by SOP Instance UID, and the files they are from.
+type SentStudy<'a> = BTreeMap<String, (Vec<u8>, &'a Path)>;
+
 /// Sends every storable file in its own transfer syntax and compares what comes out. Files that share a SOP Instance UID, or a study with another
 /// identity, are sent by facilities of their own.
 async fn all_come_out_as_they_went_in(node: &TestNode, files: &[RealFile]) {
     let mut copies: HashMap<&str, usize> = HashMap::new();
-    let mut studies: BTreeMap<(String, &str), BTreeMap<String, (Vec<u8>, &Path)>> = BTreeMap::new();
+    let mut studies: BTreeMap<(String, &str), SentStudy<'_>> = BTreeMap::new();
     let mut facilities = 0;
     let mut wrong = Vec::new();
     for (number, file) in files.iter().filter(|file| file.storable).enumerate() {

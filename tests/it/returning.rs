@@ -116,7 +116,7 @@ async fn one_facilitys_machine_delays_no_other_facility() {
     // A machine that hangs for as long as is allowed.
     let settings = [("report.response_timeout_seconds", "3600"), ("report.connect_timeout_seconds", "600")];
     let silent_target = format!("dicom:SILENT@{}", silent.address());
-    let Loop { mut node, reader, .. } = node_with_reader(Index::Sqlite, &[silent_target], &settings).await;
+    let Loop { node, reader, .. } = node_with_reader(Index::Sqlite, &[silent_target], &settings).await;
     node.add_facility_with("HOSP2", &["HOSP2"], &["--return", &format!("dicom:PACS2@{}", pacs.address())]).await;
     reader.sign_in().await;
 

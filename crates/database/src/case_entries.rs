@@ -56,6 +56,8 @@ pub struct CaseReportRow {
     /// Versions are numbered from 1.
     pub number: i64,
     pub author: AccountId,
+    /// The author's name to show.
+    pub author_name: String,
     pub signed_at: Timestamp,
     pub deliveries: i64,
     pub deliveries_accepted: i64,
@@ -121,7 +123,7 @@ macro_rules! entry_sql {
              w.uid AS workitem_uid, w.state AS workitem_state, w.assigned_reader, aa.display_name AS assigned_name, w.assigned_at, \
              w.assignment_reasons, w.performer, ap.display_name AS performer_name, w.claimed_at, w.claim_expires_at, \
              (SELECT COUNT(*) FROM drafts d WHERE d.case_id = c.id) AS draft_count, \
-             v.id AS version_id, v.number AS version_number, v.author, v.signed_at, \
+             v.id AS version_id, v.number AS version_number, v.author, av.display_name AS author_name, v.signed_at, \
              (SELECT COUNT(*) FROM deliveries d WHERE d.report_version_id = v.id) AS delivery_count, \
              (SELECT COUNT(*) FROM deliveries d WHERE d.report_version_id = v.id AND d.state = 'accepted') AS accepted_count, \
              (SELECT COUNT(*) FROM deliveries d WHERE d.report_version_id = v.id AND d.state = 'failed') AS failed_count, \
@@ -137,6 +139,7 @@ macro_rules! entry_sql {
              LEFT JOIN accounts aa ON aa.id = w.assigned_reader LEFT JOIN accounts ap ON ap.id = w.performer \
              LEFT JOIN report_versions v ON v.case_id = c.id \
              AND v.number = (SELECT MAX(m.number) FROM report_versions m WHERE m.case_id = c.id) \
+             LEFT JOIN accounts av ON av.id = v.author \
              ORDER BY page.place, page.urgency, page.moment, c.id, s.study_date, s.study_time, s.id"
         )
     };
@@ -304,6 +307,7 @@ fn report_row(row: &Row) -> Result<Option<CaseReportRow>, DatabaseError> {
         latest: ReportVersionId(latest),
         number: row.get("version_number")?,
         author: row.account("author")?,
+        author_name: row.get::<Option<String>>("author_name")?.unwrap_or_default(),
         signed_at: row.time("signed_at")?,
         deliveries: row.get("delivery_count")?,
         deliveries_accepted: row.get("accepted_count")?,

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dokuei_access::{Action, Resource, can};
 use dokuei_database::{
-    AttemptOutcome, AttemptRow, AttemptStart, AuditEvent, AuditOutcome, DatabaseError, DeliveryRow, DeliveryState, NewAttempt,
-    NewJob, ReportFileKind, delivery_job_key,
+    AttemptOutcome, AttemptRow, AttemptStart, AuditEvent, AuditOutcome, DatabaseError, DeliveryRow, DeliveryState,
+    NewAttempt, NewJob, ReportFileKind, delivery_job_key,
 };
 use dokuei_dataset::part10;
 use dokuei_dimse::{RequestorTimeouts, Target, send_objects};
@@ -151,12 +151,7 @@ impl Reports {
         Some(Share { reports: self, target })
     }
 
-    async fn deliver(
-        &self,
-        id: DeliveryId,
-        job_attempt: i64,
-        context: &JobContext,
-    ) -> Result<Outcome, DatabaseError> {
+    async fn deliver(&self, id: DeliveryId, job_attempt: i64, context: &JobContext) -> Result<Outcome, DatabaseError> {
         let Some(delivery) = self.database.read().await?.delivery_find(id, None).await? else {
             return Ok(Outcome::Fail { reason: format!("there is no delivery {id}") });
         };

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use dokuei_access::{Action, Resource, can};
 use dokuei_database::{
-    AuditEvent, AuditOutcome, DatabaseError, DatabaseErrorKind, NewJob, ReportFileKind, ReportFileRow, ReportTexts, ReportVersionRow,
-    StudyState, WriteTx,
+    AuditEvent, AuditOutcome, DatabaseError, DatabaseErrorKind, NewJob, ReportFileKind, ReportFileRow, ReportTexts,
+    ReportVersionRow, StudyState, WriteTx,
 };
 use dokuei_domain::{
     AccountId, Actor, CaseId, DeliveryId, JobId, ReportVersionId, Role, SopInstanceUid, Timestamp, event::Event,

@@ -125,6 +125,7 @@ texts! {
     provisional_hint: "患者IDが空、仮、または他施設のもののため、この検査だけの患者として扱っています。", "The patient ID is empty, a placeholder or another facility's; the patient stands for this study only.";
     repaired: "文字修復", "text repaired";
     repaired_hint: "宣言された文字集合に合わない文字を修復して表示しています。原本の氏名を確認してください。", "Characters did not fit their declared character set and were repaired for display. Check the name against the original.";
+    command_line: "コマンド", "command line";
     differs: "要本人確認", "check identity";
     differs_hint: "同じ患者IDで、以前に別の氏名・生年月日・性別が送られています。依頼元に確認してください。", "Another name, birth date or sex was sent under this patient ID before. Ask the requesting facility.";
     incomplete_hint: "受信した枚数が通知された枚数より少ないか、まだ受信中です。", "Fewer images than announced, or images are still arriving.";

@@ -133,7 +133,7 @@ impl CaseView {
             overdue: entry.overdue,
             assigned: match (&entry.assigned, &entry.report) {
                 (Some(person), _) => name(person),
-                (None, Some(report)) if !entry.state.is_open() => report.author.to_string(),
+                (None, Some(report)) if !entry.state.is_open() => report.author_name.clone(),
                 (None, _) => t.nobody.to_owned(),
             },
             performer: entry.performer.as_ref().map(name).unwrap_or_default(),
@@ -202,7 +202,10 @@ impl RequestView {
             entered: format!(
                 "{} {}",
                 format::minute(eyes.zone, row.entered_at),
-                row.entered_by.trim_start_matches("account:")
+                match row.entered_by.as_str() {
+                    "cli" => eyes.t.command_line,
+                    account => account.trim_start_matches("account:"),
+                }
             ),
         }
     }

@@ -1,10 +1,12 @@
 //! The return ledger.
 
-use dokuei_domain::{AeTitle, DeliveryId, FacilityId, ReportVersionId};
+use std::time::Duration;
+
+use dokuei_domain::{AeTitle, DeliveryId, FacilityId, ReportVersionId, StudyUid};
 
 use super::{
     World, both,
-    cases::hospital,
+    cases::{hospital, receive},
     reports::{claimed_case, insert_version},
 };
 use crate::{
@@ -137,6 +139,33 @@ async fn lists_are_restricted_inside_the_query() {
         let mut tx = db.write().await.unwrap();
         tx.delivery_accept(delivery, world.now()).await.unwrap();
         assert_eq!(tx.delivery_list(&DeliverySelection { unfinished_only: true, ..all }).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn withdrawing_the_last_study_counts_before_the_case_itself_is_withdrawn() {
+    both(|db, world| async move {
+        let (version, delivery) = signed(&db, &world).await;
+        let second = receive(&db, &world, 2, "CT", 1).await;
+        let mut tx = db.write().await.unwrap();
+        let row = tx.delivery_find(delivery, None).await.unwrap().unwrap();
+        let (first, case) = (StudyUid::parse("1.2.3.1").unwrap(), row.case);
+        let (first, _) = tx.study_owner(&hospital(), &first).await.unwrap().unwrap();
+        let attached = tx.report_study_attach(case, &hospital(), &StudyUid::parse("1.2.3.2").unwrap()).await.unwrap();
+        assert_eq!(attached, Some(case));
+
+        for (study, withdrawn_at) in [(first, None), (second, Some(world.now().plus_seconds(1)))] {
+            world.clock.advance(Duration::from_secs(1));
+            let at = withdrawn_at.unwrap_or_else(|| world.now());
+            assert!(tx.study_withdraw(study, "患者取り違え", at).await.unwrap());
+            assert_eq!(tx.case_head(case).await.unwrap().unwrap().withdrawn_at, None);
+            assert_eq!(tx.delivery_find(delivery, None).await.unwrap().unwrap().withdrawn_at, withdrawn_at);
+            assert_eq!(tx.report_version_find(version, None).await.unwrap().unwrap().withdrawn_at, withdrawn_at);
+        }
+        let withdrawn_at = world.now().plus_seconds(60);
+        assert!(tx.case_withdraw(case, withdrawn_at).await.unwrap());
+        assert_eq!(tx.delivery_find(delivery, None).await.unwrap().unwrap().withdrawn_at, Some(withdrawn_at));
     })
     .await;
 }

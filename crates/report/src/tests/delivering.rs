@@ -15,9 +15,10 @@ use dokuei_dimse::{
     StoreService, StoreSink,
 };
 use dokuei_domain::{DeliveryId, Role};
-use dokuei_jobs::{Backoff, JobContext, Outcome};
+use dokuei_jobs::{Backoff, Handler, JobContext, JobRow, Outcome};
 use dokuei_testkit::find_binary;
 use tokio::{
+    io::AsyncReadExt as _,
     net::{TcpListener, TcpSocket},
     process::Command,
 };
@@ -250,6 +251,36 @@ async fn a_recipient_that_takes_one_object_and_refuses_the_other_has_not_accepte
 }
 
 #[tokio::test]
+async fn a_recipient_that_refuses_what_it_got_before_as_a_duplicate_has_accepted() {
+    let scene = Scene::with(quick()).await;
+    let answers = vec![
+        Status::DUPLICATE_SOP_INSTANCE,
+        Status::OUT_OF_RESOURCES,
+        Status::SUCCESS,
+        Status::OUT_OF_RESOURCES,
+        Status::DUPLICATE_SOP_INSTANCE,
+        Status::SUCCESS,
+    ];
+    scene.add_target("PACS", answering(answers).await).await;
+    let signed = sign(&scene).await;
+
+    for _ in 0..3 {
+        scene.work().await;
+        scene.clock.advance(Duration::from_secs(120));
+    }
+
+    let Delivery { row, attempts } = only(&scene).await;
+    let told: Vec<_> = attempts.iter().map(|attempt| attempt.outcome.unwrap()).collect();
+    assert_eq!(told, [AttemptOutcome::Refused, AttemptOutcome::Refused, AttemptOutcome::Accepted]);
+    assert_eq!(row.state, DeliveryState::Accepted);
+    let detail = |index: usize| attempts[index].detail.clone().unwrap();
+    let never_sent = format!("SR {}: refused (0111", signed.structured_report);
+    assert!(detail(0).contains(&never_sent), "a duplicate of what was never sent is somebody else's: {}", detail(0));
+    let had = format!("SR {}: accepted (0111", signed.structured_report);
+    assert!(detail(2).contains(&had) && detail(2).contains("from an earlier attempt"), "{}", detail(2));
+}
+
+#[tokio::test]
 async fn a_warning_is_an_acceptance() {
     let scene = Scene::with(quick()).await;
     scene
@@ -291,6 +322,64 @@ async fn one_recipient_that_is_down_delays_no_other() {
     running.await.unwrap();
 }
 
+/// The job of the only delivery, to be run by hand.
+async fn delivering(scene: &Scene) -> (Arc<dyn Handler>, JobRow, JobContext) {
+    let handlers = scene.reports.handlers();
+    let deliver = handlers.into_iter().find(|handler| handler.queue() == "deliver_report").unwrap();
+    let jobs = scene.database.read().await.unwrap().job_list(10).await.unwrap();
+    let job = jobs.into_iter().find(|job| job.queue == "deliver_report").unwrap();
+    (deliver, job, JobContext { attempt: 1, max_attempts: 9, cancel: tokio_util::sync::CancellationToken::new() })
+}
+
+#[tokio::test]
+async fn a_delivery_that_hangs_hears_of_a_stop_and_says_so_in_the_ledger() {
+    // Not even the last attempt is given up because of a stop.
+    let scene = Scene::with(ReportSettings { delivery_max_attempts: 1, ..quick() }).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    scene.add_target("PACS", silent.local_addr().unwrap().port()).await;
+    sign(&scene).await;
+    let (deliver, job, context) = delivering(&scene).await;
+    let cancel = context.cancel.clone();
+    let attempt = tokio::spawn(async move { deliver.run(&job, &context).await });
+    let (mut connection, _) = silent.accept().await.unwrap();
+
+    cancel.cancel();
+
+    let outcome = attempt.await.unwrap();
+    assert!(matches!(&outcome, Outcome::Retry { after_seconds: Some(1), .. }), "{outcome:?}");
+    let mut rest = Vec::new();
+    // To its end: the connection is closed, not left to time out.
+    let _ = connection.read_to_end(&mut rest).await;
+    let Delivery { row, attempts } = only(&scene).await;
+    assert_eq!((row.state, row.next_attempt_at), (DeliveryState::Queued, Some(scene.ambient.now())));
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(
+        (attempts[0].outcome, attempts[0].ended_at),
+        (Some(AttemptOutcome::Interrupted), Some(scene.ambient.now()))
+    );
+}
+
+#[tokio::test]
+async fn a_dead_job_that_is_put_back_delivers() {
+    let scene = Scene::with(ReportSettings { delivery_max_attempts: 1, ..quick() }).await;
+    scene.add_target("PACS", answering(vec![Status::OUT_OF_RESOURCES; 2]).await).await;
+    sign(&scene).await;
+    scene.work().await;
+    assert_eq!(only(&scene).await.row.state, DeliveryState::Failed);
+    let dead = scene.database.read().await.unwrap().job_list(10).await.unwrap().remove(0);
+    assert_eq!(dead.state, "dead");
+
+    let mut tx = scene.database.write().await.unwrap();
+    assert!(tx.job_revive(dead.id, scene.ambient.now()).await.unwrap());
+    tx.commit().await.unwrap();
+    scene.work().await;
+
+    let Delivery { row, attempts } = only(&scene).await;
+    assert_eq!((row.state, attempts.len()), (DeliveryState::Accepted, 2));
+    assert_eq!(attempts[1].started_by, AttemptStart::Manual);
+    assert_eq!(scene.database.read().await.unwrap().job_list(10).await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn an_attempt_cut_off_by_a_stop_is_closed_and_made_again() {
     let scene = Scene::with(quick()).await;
@@ -300,11 +389,7 @@ async fn an_attempt_cut_off_by_a_stop_is_closed_and_made_again() {
     let id = only(&scene).await.row.id;
 
     // The node dies while the recipient has the connection and has said nothing yet.
-    let context = JobContext { attempt: 1, max_attempts: 9, cancel: tokio_util::sync::CancellationToken::new() };
-    let handlers = scene.reports.handlers();
-    let deliver = handlers.into_iter().find(|handler| handler.queue() == "deliver_report").unwrap();
-    let job = scene.database.read().await.unwrap().job_list(10).await.unwrap();
-    let job = job.into_iter().find(|job| job.queue == "deliver_report").unwrap();
+    let (deliver, job, context) = delivering(&scene).await;
     let attempt = tokio::spawn(async move { deliver.run(&job, &context).await });
     let (connection, _) = silent.accept().await.unwrap();
     attempt.abort();
@@ -333,11 +418,7 @@ async fn the_share_of_one_recipient_is_bounded_and_given_back() {
     assert!(scene.reports.take_share(scene.ambient.new_uuid()).is_some(), "another recipient has its own");
 
     sign(&scene).await;
-    let handlers = scene.reports.handlers();
-    let deliver = handlers.into_iter().find(|handler| handler.queue() == "deliver_report").unwrap();
-    let job = scene.database.read().await.unwrap().job_list(10).await.unwrap();
-    let job = job.into_iter().find(|job| job.queue == "deliver_report").unwrap();
-    let context = JobContext { attempt: 1, max_attempts: 9, cancel: tokio_util::sync::CancellationToken::new() };
+    let (deliver, job, context) = delivering(&scene).await;
     let outcome = deliver.run(&job, &context).await;
     assert!(matches!(outcome, Outcome::Retry { after_seconds: Some(5), .. }), "{outcome:?}");
     assert_eq!(only(&scene).await.attempts, [], "putting off is no attempt");
@@ -347,13 +428,24 @@ async fn the_share_of_one_recipient_is_bounded_and_given_back() {
 }
 
 #[tokio::test]
+async fn all_recipients_together_leave_room_for_other_work() {
+    let scene = Scene::with(settings()).await;
+    let mut taken: Vec<_> =
+        (0..8).map(|_| scene.reports.take_share(scene.ambient.new_uuid()).expect("eight at once")).collect();
+    assert!(scene.reports.take_share(scene.ambient.new_uuid()).is_none());
+
+    taken.pop();
+    assert!(scene.reports.take_share(scene.ambient.new_uuid()).is_some());
+}
+
+#[tokio::test]
 async fn what_must_not_be_sent_is_given_up_with_its_reason() {
     let scene = Scene::with(quick()).await;
     scene.add_target("PACS", answering(vec![]).await).await;
     let signed = sign(&scene).await;
     let mut tx = scene.database.write().await.unwrap();
     assert!(tx.study_withdraw(scene.study, "患者取り違え", scene.ambient.now()).await.unwrap());
-    assert!(tx.case_withdraw(scene.case, scene.ambient.now()).await.unwrap());
+    // The case itself is withdrawn by a job, which has not run.
     tx.commit().await.unwrap();
 
     scene.work().await;
@@ -361,7 +453,10 @@ async fn what_must_not_be_sent_is_given_up_with_its_reason() {
     let Delivery { row, attempts } = only(&scene).await;
     assert_eq!((row.state, attempts.len()), (DeliveryState::Failed, 0));
     assert!(row.last_error.unwrap().contains("withdrew"));
-    assert!(matches!(scene.reports.pdf(&reader(), signed.id).await, Err(ReportError::Withdrawn)));
+    for who in [reader(), actor("HOSP1-U", Role::Facility)] {
+        assert!(matches!(scene.reports.pdf(&who, signed.id).await, Err(ReportError::Withdrawn)));
+        assert!(matches!(scene.reports.versions(&who, scene.case).await, Err(ReportError::Withdrawn)));
+    }
     assert!(scene.reports.pdf(&actor("O1", Role::Office), signed.id).await.is_ok(), "kept for the office");
 }
 

@@ -13,7 +13,7 @@ use dokuei_domain::{
 };
 use dokuei_image_store::ImageStore;
 use dokuei_jobs::{Runner, RunnerSettings};
-use dokuei_testkit::FakeClock;
+use dokuei_testkit::{FakeClock, TestDatabase};
 
 use super::authority::Authority;
 use crate::{DraftText, KeyHolder, ReportSettings, Reports, SignRequest, signature::ReportSigner};
@@ -99,10 +99,9 @@ where
     Fut: Future<Output = ()>,
 {
     story(Scene::new().await).await;
-    let Some(postgres) = dokuei_testkit::TestDatabase::postgres() else { return };
-    let database = Database::open(postgres.url()).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    story(Scene::on(folder, database.clone(), settings(), PATIENT, 0).await).await;
+    let Some((scene, _postgres)) = Scene::on_postgres().await else { return };
+    let database = scene.database.clone();
+    story(scene).await;
     database.close().await;
 }
 
@@ -114,6 +113,14 @@ impl Scene {
 
     pub(super) async fn with(settings: ReportSettings) -> Self {
         Self::sqlite(settings, PATIENT, 0).await
+    }
+
+    /// On PostgreSQL, where there is one; its database goes with the second value.
+    pub(super) async fn on_postgres() -> Option<(Self, TestDatabase)> {
+        let postgres = TestDatabase::postgres()?;
+        let database = Database::open(postgres.url()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Some((Self::on(folder, database, settings(), PATIENT, 0).await, postgres))
     }
 
     /// Another node, whose images have other content under the same UIDs.

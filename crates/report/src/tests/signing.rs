@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use dokuei_database::Database;
+use dokuei_database::{Database, DatabaseErrorKind};
 use dokuei_dataset::part10;
 use dokuei_domain::{Role, workitem::WorkitemState};
-use dokuei_testkit::Tool;
+use dokuei_testkit::{TestDatabase, Tool};
 
 use super::scene::{CLAIM, PATIENT, Scene, actor, both, draft, reader};
 use crate::{DraftText, ReportError, ReportErrorKind, ReportFileKind, SignRequest, SignedVersion, manifest::Manifest};
@@ -300,6 +300,48 @@ async fn of_many_signatures_at_once_one_is_made() {
         assert_eq!(scene.audit("report.sign").await.len(), 1);
     })
     .await;
+}
+
+/// Lets the database choose the next so many signatures as victims of a deadlock.
+fn plan_deadlocks(postgres: &TestDatabase, count: u32) {
+    // A sequence goes on counting through rollbacks.
+    let sql = format!(
+        "CREATE SEQUENCE deadlocks; CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF nextval('deadlocks') <= {count} THEN RAISE EXCEPTION 'planned' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER deadlock BEFORE INSERT ON report_versions FOR EACH ROW EXECUTE FUNCTION deadlock()"
+    );
+    let psql = Tool::find("psql").unwrap();
+    psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", postgres.url(), "-c", &sql]).run().unwrap().success();
+}
+
+#[tokio::test]
+async fn a_signature_that_falls_to_a_deadlock_is_stored_again_under_the_same_code() {
+    let Some((scene, postgres)) = Scene::on_postgres().await else { return };
+    scene.add_target("PACS", 11_114).await;
+    plan_deadlocks(&postgres, 1);
+
+    let signed = scene.reports.sign(&reader(), scene.request()).await.unwrap();
+
+    assert_eq!(signed.number, 1);
+    assert_eq!(scene.blobs().await.len(), 4, "the same files");
+    assert!(scene.reports.verify(signed.id).await.unwrap().ok);
+    let jobs = scene.database.read().await.unwrap().job_list(10).await.unwrap();
+    assert_eq!(jobs.len(), 2, "one delivery and one event");
+    let audit = scene.audit("report.sign").await;
+    assert_eq!(audit.iter().map(|row| row.outcome.as_str()).collect::<Vec<_>>(), ["success"]);
+    scene.database.close().await;
+}
+
+#[tokio::test]
+async fn a_signature_that_keeps_falling_to_deadlocks_changes_nothing() {
+    let Some((scene, postgres)) = Scene::on_postgres().await else { return };
+    plan_deadlocks(&postgres, 2);
+
+    let error = refused(&scene, scene.request()).await;
+
+    assert!(matches!(&error, ReportError::Database(error) if error.kind == DatabaseErrorKind::Busy), "{error}");
+    assert_eq!(scene.reports.sign(&reader(), scene.request()).await.unwrap().number, 1);
+    scene.database.close().await;
 }
 
 /// Leaves the files of a version in the store without a row, as a power cut between the two does.

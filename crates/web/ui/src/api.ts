@@ -55,10 +55,11 @@ export async function call<T>(method: string, path: string, body?: unknown, keep
     return (answer.status === 204 ? undefined : await answer.json()) as T;
   }
   let refusal: Refusal = { kind: "failed", message: `HTTP ${answer.status}` };
-  if (answer.headers.get("Content-Type")?.startsWith("application/json")) {
-    refusal = (await answer.json()) as Refusal;
-  } else if (answer.type === "opaqueredirect" || answer.status === 401) {
+  if (answer.type === "opaqueredirect" || answer.status === 401) {
+    // Said in the page's own words, which tell how to go on without leaving it.
     refusal = { kind: "signed_out", message: document.body.dataset["signedOut"] ?? "signed out" };
+  } else if (answer.headers.get("Content-Type")?.startsWith("application/json")) {
+    refusal = (await answer.json()) as Refusal;
   }
   throw new RefusedError(answer.status, refusal);
 }

@@ -117,19 +117,27 @@ export class Editor {
     }
     const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)] ?? 10_000;
     this.failures += 1;
-    this.onState("offline", error instanceof Error ? error.message : "");
+    // Without a refusal there was no answer at all; the browser's own words for that are no help.
+    this.onState("offline", error instanceof RefusedError ? error.message : "");
     this.schedule(wait);
   }
 
-  /** Another window of the same reader saved meanwhile. Ours stays in the fields, theirs is put below it: a person decides what goes. */
+  /**
+   * Another window of the same reader saved meanwhile. What only they have changed is taken as it is; where both have written, theirs is put below ours:
+   * a person decides what goes.
+   */
   adopt(stored: SavedDraft, message: string): void {
+    const base = JSON.parse(this.savedText) as Draft;
     this.version = stored.version;
     for (const key of ["findings", "impression", "recommendation"] as const) {
       const field = this.fields[key];
-      if (stored[key] !== field.value && stored[key] !== "") field.value = `${field.value}\n--- ${message} ---\n${stored[key]}`;
+      const theirs = stored[key];
+      if (field.value === base[key]) field.value = theirs;
+      else if (theirs !== base[key] && theirs !== field.value && theirs !== "") field.value = `${field.value}\n--- ${message} ---\n${theirs}`;
     }
     this.savedText = JSON.stringify({ findings: stored.findings, impression: stored.impression, recommendation: stored.recommendation });
-    this.onState("unsaved", message);
+    if (this.dirty()) this.onState("unsaved", message);
+    else this.onState("saved", "");
     this.schedule(PAUSE_MS);
   }
 }
