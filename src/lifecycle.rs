@@ -44,14 +44,7 @@ impl Lifecycle {
     }
 
     /// Waits for a signal or a crash, drains, and says how it ended.
-    pub(crate) async fn until_stopped(self) -> ExitCode {
-        let mut signals = match Signals::new() {
-            Ok(signals) => signals,
-            Err(error) => {
-                tracing::error!(%error, "cannot listen for signals");
-                return ExitCode::FAILURE;
-            }
-        };
+    pub(crate) async fn until_stopped(self, mut signals: Signals) -> ExitCode {
         tokio::select! {
             () = signals.next() => tracing::info!("stopping; a second signal aborts"),
             () = self.soft.cancelled() => {}
@@ -72,13 +65,14 @@ impl Lifecycle {
     }
 }
 
-struct Signals {
+/// SIGTERM and SIGINT. Made before the node says that it is up, so that a signal right after that is heard.
+pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }

@@ -97,7 +97,7 @@ async fn import_one(node: &Node, origin: &Origin, path: &Path) -> anyhow::Result
     let mut buffer = vec![0; 256 * 1024];
     let received: Result<Stored, IngestError> = async {
         loop {
-            let read = source.reader.read(&mut buffer).await.map_err(|_| IngestError::Stopping)?;
+            let read = source.reader.read(&mut buffer).await.map_err(|_| IngestError::NotFiled)?;
             if read == 0 {
                 return incoming.finish().await;
             }

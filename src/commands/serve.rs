@@ -9,7 +9,12 @@ use dokuei_web::WebSettings;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::{compose::Node, lifecycle::Lifecycle, operations::NodeOperations, output::Output};
+use crate::{
+    compose::Node,
+    lifecycle::{Lifecycle, Signals},
+    operations::NodeOperations,
+    output::Output,
+};
 
 /// A node whose ports are taken.
 pub(crate) struct Listening {
@@ -71,6 +76,7 @@ impl Listening {
 }
 
 pub(crate) async fn run(node: Node, output: Output) -> anyhow::Result<ExitCode> {
+    let signals = Signals::listen()?;
     let listening = Listening::bind(node).await?;
     let addresses = listening.addresses()?;
     tracing::info!(dicom = %addresses.dicom, http = %addresses.http, version = env!("CARGO_PKG_VERSION"), "node is up");
@@ -82,7 +88,7 @@ pub(crate) async fn run(node: Node, output: Output) -> anyhow::Result<ExitCode> 
     let node = Arc::clone(&listening.node);
     let lifecycle = Lifecycle::new();
     listening.start(&lifecycle)?;
-    let ended = lifecycle.until_stopped().await;
+    let ended = lifecycle.until_stopped(signals).await;
     node.database.close().await;
     Ok(ended)
 }

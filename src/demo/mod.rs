@@ -22,7 +22,7 @@ use crate::{
     cli::{DemoArgs, NodeArgs},
     commands::{init, serve::Listening},
     compose::{Mode, Node},
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, Signals},
     output::Output,
     telemetry,
 };
@@ -67,6 +67,7 @@ pub(crate) async fn run(
     let addresses = listening.addresses()?;
     let node = std::sync::Arc::clone(&listening.node);
 
+    let signals = Signals::listen()?;
     let lifecycle = Lifecycle::new();
     let stop = Stop { soft: lifecycle.soft.clone(), hard: lifecycle.hard.clone() };
     lifecycle.run("hospital", async move {
@@ -93,14 +94,14 @@ pub(crate) async fn run(
     if demo.once {
         let done = once::play(&stage, &clock, &ambient).await;
         lifecycle.soft.cancel();
-        let ended = lifecycle.until_stopped().await;
+        let ended = lifecycle.until_stopped(signals).await;
         node.database.close().await;
         done?;
         return Ok(ended);
     }
     people::enter_request(&node, &stage.study).await?;
     people::show(&node, &stage, output).await?;
-    let ended = lifecycle.until_stopped().await;
+    let ended = lifecycle.until_stopped(signals).await;
     node.database.close().await;
     Ok(ended)
 }

@@ -139,7 +139,8 @@ async fn open_postgres(url: &str) -> Result<Pools, DatabaseError> {
     let options = options.options([("lock_timeout", "20s"), ("idle_in_transaction_session_timeout", "60s")]);
     let pool = PgPoolOptions::new()
         .max_connections(16)
-        .acquire_timeout(Duration::from_secs(30))
+        // A sender waits for the answer: better told to try again than kept past its own time limit.
+        .acquire_timeout(Duration::from_secs(5))
         .connect_with(options)
         .await
         .map_err(|source| DatabaseError::sqlx("connect to PostgreSQL", source))?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use dokuei_database::{Database, DatabaseError, NewInstance, NewJob, NewQuarantinedObject, WriteTx};
+use dokuei_database::{Database, DatabaseError, DatabaseErrorKind, NewInstance, NewJob, NewQuarantinedObject, WriteTx};
 use dokuei_domain::{
     Ambient, InstanceId, JobId, PatientPk, SeriesPk, StudyPk, Timestamp, facts::InstanceFacts, patient::FacilityIssuer,
 };
@@ -71,8 +71,8 @@ impl Committer {
     /// Files one candidate; returns when the transaction that holds it is committed.
     pub(crate) async fn file(&self, candidate: Candidate) -> Result<Filed, IngestError> {
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Waiting { candidate, answer }).await.map_err(|_| IngestError::Stopping)?;
-        Ok(answered.await.map_err(|_| IngestError::Stopping)??)
+        self.queue.send(Waiting { candidate, answer }).await.map_err(|_| IngestError::NotFiled)?;
+        Ok(answered.await.map_err(|_| IngestError::NotFiled)??)
     }
 }
 
@@ -92,6 +92,10 @@ impl Filer {
                     // A sender that has gone meanwhile will send again and be told that the object is stored.
                     let _ = answer.send(Ok(filed));
                 }
+            }
+            Err(error) if error.kind == DatabaseErrorKind::Unavailable => {
+                // Dropping the answers tells every sender to try again; trying each object alone would only make them wait longer.
+                tracing::error!(error = error.chain(), objects = candidates.len(), "the index is not available");
             }
             Err(error) => {
                 tracing::warn!(

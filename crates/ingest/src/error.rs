@@ -67,8 +67,9 @@ pub enum IngestError {
     Denied,
     #[error("there is no such study")]
     NoSuchStudy,
-    #[error("the node is stopping")]
-    Stopping,
+    /// The index could not be written or the node is stopping; whether the facts were committed is not known.
+    #[error("the object was not filed; send it again")]
+    NotFiled,
 }
 
 impl From<StoreError> for IngestError {

@@ -32,7 +32,7 @@ impl RunnerSettings {
         Self {
             worker: worker.into(),
             concurrency: 16,
-            lease_seconds: 60,
+            lease_seconds: 20,
             poll: Duration::from_secs(1),
             backoff: Backoff { base_seconds: 2, cap_seconds: 600 },
         }
@@ -242,7 +242,12 @@ impl Runner {
                 let jitter = self.ambient.random::<1>()[0];
                 let delay = after_seconds
                     .map_or_else(|| self.settings.backoff.delay_millis(job.attempt, jitter), |seconds| seconds * 1_000);
-                tracing::warn!(reason, delay_ms = delay, "job will be tried again");
+                // A handler that names the time expected to come back, and has said what there was to say.
+                if after_seconds.is_some() {
+                    tracing::debug!(reason, delay_ms = delay, "job comes back");
+                } else {
+                    tracing::warn!(reason, delay_ms = delay, "job will be tried again");
+                }
                 tx.job_retry(job.id, job.attempt, now.plus_millis(delay), &reason).await?
             }
             Outcome::Retry { reason, .. } | Outcome::Fail { reason } => {

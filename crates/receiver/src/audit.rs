@@ -1,4 +1,5 @@
-//! Associations in the audit trail. The association layer logs them itself.
+//! Associations in the audit trail. The association layer logs them itself; what never became an association of a facility (garbage, a full node) is in the
+//! log only, because nobody is known whom it concerns.
 
 use std::sync::Arc;
 

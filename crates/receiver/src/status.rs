@@ -6,7 +6,7 @@ use dokuei_ingest::IngestError;
 /// The C-STORE status of a refusal. A7xx asks the sender to try again later, Axxx and Cxxx not to.
 pub fn status_of(error: &IngestError) -> Status {
     match error {
-        IngestError::OutOfSpace | IngestError::Store(_) | IngestError::Index(_) | IngestError::Stopping => {
+        IngestError::OutOfSpace | IngestError::Store(_) | IngestError::Index(_) | IngestError::NotFiled => {
             Status::OUT_OF_RESOURCES
         }
         IngestError::SopClassMismatch => Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
@@ -30,7 +30,7 @@ mod tests {
     fn only_a_lack_of_resources_asks_to_try_again() {
         let table = [
             (IngestError::OutOfSpace, 0xA700),
-            (IngestError::Stopping, 0xA700),
+            (IngestError::NotFiled, 0xA700),
             (IngestError::SopClassMismatch, 0xA900),
             (IngestError::SopInstanceMismatch, 0xC002),
             (IngestError::TooLarge { limit: 1 }, 0xC003),

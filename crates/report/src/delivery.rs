@@ -1,7 +1,7 @@
 //! The return: each recipient gets the structured report and the printed page by C-STORE, and the ledger says of every attempt what became of it.
 //!
 //! Each row of the ledger has a job of its own, so that a recipient that is down delays nobody else. An attempt is written down before the first byte leaves
-//! and gets its end afterwards; no transaction is open while the network is. What stops in between is closed as interrupted by the next attempt, and sent
+//! and gets its end afterwards; no transaction is open while the network is. What stops in between is closed as interrupted, by itself or by the next attempt, and sent
 //! again: the recipient then has the same objects under the same UIDs.
 
 use std::sync::Arc;

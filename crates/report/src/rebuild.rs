@@ -41,6 +41,8 @@ pub struct RebuildSummary {
     pub already_indexed: u64,
     /// Versions that were signed but never became visible: another one has their number.
     pub passed_over: u64,
+    /// Files of a signing that ended before the signature was made: nobody signed them, and they stay where they are.
+    pub unfinished: u64,
     /// Versions that do not prove themselves, or cannot be filed, with the reason; they stay where they are.
     pub not_restored: Vec<String>,
     /// Studies that are filed under another case now.
@@ -68,8 +70,12 @@ impl Reports {
         let mut summary = RebuildSummary::default();
         // Only what decides is kept: manifests are long, and there may be many.
         let mut cases: BTreeMap<(CaseId, u32), Vec<Candidate>> = BTreeMap::new();
-        for (version, facility) in self.versions_in_store().await? {
+        for (version, (facility, signed)) in self.versions_in_store().await? {
             summary.seen += 1;
+            if !signed {
+                summary.unfinished += 1;
+                continue;
+            }
             if self.database.read().await?.report_version_find(version, None).await?.is_some() {
                 summary.already_indexed += 1;
                 continue;
@@ -103,12 +109,14 @@ impl Reports {
         Ok(summary)
     }
 
-    async fn versions_in_store(&self) -> Result<BTreeMap<ReportVersionId, FacilityId>, ReportError> {
+    /// Each version with its facility, and whether its signature is there: that is written last, so without it nothing was ever signed.
+    async fn versions_in_store(&self) -> Result<BTreeMap<ReportVersionId, (FacilityId, bool)>, ReportError> {
         let mut versions = BTreeMap::new();
         let mut blobs = self.store.list(PREFIX);
         while let Some((key, _)) = blobs.next().await? {
-            if let BlobKeyParts::ReportFile { facility, version, .. } = key.parts() {
-                versions.insert(*version, facility.clone());
+            if let BlobKeyParts::ReportFile { facility, version, file } = key.parts() {
+                let entry = versions.entry(*version).or_insert_with(|| (facility.clone(), false));
+                entry.1 |= *file == stored_as(ReportFileKind::Signature);
             }
         }
         Ok(versions)

@@ -398,7 +398,7 @@ mod tests {
         check(vec![
             (IngestError::Denied, 404, "not_found"),
             (IngestError::NoSuchStudy, 404, "not_found"),
-            (IngestError::Stopping, 503, "unavailable"),
+            (IngestError::NotFiled, 503, "unavailable"),
         ]);
         check(vec![
             (ArchiveError::NotFound, 404, "not_found"),

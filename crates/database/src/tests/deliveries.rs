@@ -1,7 +1,5 @@
 //! The return ledger.
 
-use std::time::Duration;
-
 use dokuei_domain::{AeTitle, DeliveryId, FacilityId, ReportVersionId, StudyUid};
 
 use super::{
@@ -155,9 +153,8 @@ async fn withdrawing_the_last_study_counts_before_the_case_itself_is_withdrawn()
         let attached = tx.report_study_attach(case, &hospital(), &StudyUid::parse("1.2.3.2").unwrap()).await.unwrap();
         assert_eq!(attached, Some(case));
 
-        for (study, withdrawn_at) in [(first, None), (second, Some(world.now().plus_seconds(1)))] {
-            world.clock.advance(Duration::from_secs(1));
-            let at = withdrawn_at.unwrap_or_else(|| world.now());
+        let second_at = world.now().plus_seconds(1);
+        for (study, at, withdrawn_at) in [(first, world.now(), None), (second, second_at, Some(second_at))] {
             assert!(tx.study_withdraw(study, "患者取り違え", at).await.unwrap());
             assert_eq!(tx.case_head(case).await.unwrap().unwrap().withdrawn_at, None);
             assert_eq!(tx.delivery_find(delivery, None).await.unwrap().unwrap().withdrawn_at, withdrawn_at);
