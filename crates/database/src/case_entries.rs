@@ -3,13 +3,14 @@
 //! Each statement first picks a page of cases in their order (who may see what is decided there), then joins the facts of these few.
 
 use dokuei_domain::{
-    AccountId, CaseId, FacilityId, PatientPk, PersonName, Priority, ReportVersionId, StudyPk, StudyUid, Timestamp,
+    AccountId, CaseId, FacilityId, PersonName, Priority, ReportVersionId, StudyPk, StudyUid, Timestamp,
     workitem::WorkitemState,
 };
 use uuid::Uuid;
 
 use crate::{
     DatabaseError, PatientRow,
+    index::patient_row,
     statements::statements,
     transaction::ReadTx,
     value::{Row, args},
@@ -252,7 +253,7 @@ fn entry_row(row: &Row, case: CaseId, study: CaseStudyRow) -> Result<CaseEntryRo
         case,
         facility: row.facility("facility_id")?,
         facility_name: row.text("facility_name")?,
-        patient: patient_row(row)?,
+        patient: patient_row(row, "patient_pk")?,
         priority: row.parsed("priority", Priority::parse)?,
         opened_at: row.time("opened_at")?,
         due_at: row.time("due_at")?,
@@ -262,24 +263,6 @@ fn entry_row(row: &Row, case: CaseId, study: CaseStudyRow) -> Result<CaseEntryRo
         has_draft: row.get::<i64>("draft_count")? > 0,
         report: report_row(row)?,
         studies: vec![study],
-    })
-}
-
-fn patient_row(row: &Row) -> Result<PatientRow, DatabaseError> {
-    Ok(PatientRow {
-        pk: PatientPk(row.uuid("patient_pk")?),
-        issuer: row.text("issuer")?,
-        id: row.text("patient_id")?,
-        provisional: row.get::<Option<String>>("provisional_study_uid")?.is_some(),
-        name: PersonName {
-            alphabetic: row.text("name_alphabetic")?,
-            ideographic: row.text("name_ideographic")?,
-            phonetic: row.text("name_phonetic")?,
-        },
-        birth_date: row.text("birth_date")?,
-        sex: row.text("sex")?,
-        charset_repaired: row.flag("charset_repaired")?,
-        differs_from_earlier: row.flag("differs_from_earlier")?,
     })
 }
 

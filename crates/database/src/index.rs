@@ -1,4 +1,4 @@
-//! The index of what was received: patients, studies, series, instances, and the objects in quarantine.
+//! The index of what was received: patients, studies, series, instances.
 
 use dokuei_domain::{
     AccountId, FacilityId, InstanceId, PatientPk, PersonName, SeriesPk, SeriesUid, SopClassUid, SopInstanceUid,
@@ -139,39 +139,6 @@ pub struct InstanceRow {
     pub received_at: Timestamp,
 }
 
-/// An object that was kept aside.
-#[derive(Debug, Clone)]
-pub struct NewQuarantinedObject<'a> {
-    pub id: uuid::Uuid,
-    pub facility: &'a FacilityId,
-    pub sop_instance: &'a str,
-    pub study: &'a str,
-    /// A stable word: `same_uid_other_content`, …
-    pub reason: &'a str,
-    /// A sentence for a person.
-    pub detail: &'a str,
-    pub blob_key: &'a str,
-    pub size_bytes: u64,
-    pub dataset_sha256: [u8; 32],
-    pub calling_aet: &'a str,
-    pub received_at: Timestamp,
-}
-
-/// A quarantined object as listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuarantineRow {
-    pub id: uuid::Uuid,
-    pub facility: FacilityId,
-    pub sop_instance: String,
-    pub study: String,
-    pub reason: String,
-    pub detail: String,
-    pub blob_key: String,
-    pub calling_aet: String,
-    pub received_at: Timestamp,
-    pub state: String,
-}
-
 statements! {
     PATIENT_FIND_ESTABLISHED = "SELECT id FROM patients WHERE facility_id = $1 AND issuer = $2 AND patient_id = $3 AND provisional_study_uid IS NULL";
     PATIENT_FIND_PROVISIONAL = "SELECT id FROM patients WHERE facility_id = $1 AND provisional_study_uid = $2";
@@ -208,11 +175,6 @@ statements! {
                        calling_aet, received_at) \
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING";
     BLOB_KNOWN = "SELECT (SELECT COUNT(*) FROM instances WHERE blob_key = $1) + (SELECT COUNT(*) FROM quarantined_objects WHERE blob_key = $1) AS known";
-    QUARANTINE_INSERT = "INSERT INTO quarantined_objects (id, facility_id, sop_instance_uid, study_uid, reason, detail, blob_key, size_bytes, \
-                         dataset_sha256, calling_aet, received_at, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'held') \
-                         ON CONFLICT DO NOTHING";
-    QUARANTINE_HELD = "SELECT id, facility_id, sop_instance_uid, study_uid, reason, detail, blob_key, calling_aet, received_at, state \
-                       FROM quarantined_objects WHERE state = 'held' ORDER BY received_at DESC LIMIT $1";
     STUDY_SETTLE = "UPDATE studies SET state = 'settled', settled_at = $2 WHERE id = $1 AND state = 'receiving' AND last_received_at <= $3";
     STUDY_DECLARE_COMPLETE = "UPDATE studies SET declared_complete_at = $2 WHERE id = $1 AND state <> 'withdrawn'";
     STUDY_WITHDRAW = "UPDATE studies SET state = 'withdrawn', withdrawn_at = $2, withdrawn_reason = $3 WHERE id = $1 AND state <> 'withdrawn'";
@@ -401,24 +363,6 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Adds an object to quarantine; `false` when the same content is held already.
-    pub async fn quarantine_insert(&mut self, object: &NewQuarantinedObject<'_>) -> Result<bool, DatabaseError> {
-        let values = args![
-            object.id,
-            object.facility,
-            object.sop_instance,
-            object.study,
-            object.reason,
-            object.detail,
-            object.blob_key,
-            size(object.size_bytes),
-            object.dataset_sha256,
-            object.calling_aet,
-            object.received_at
-        ];
-        Ok(self.execute(QUARANTINE_INSERT, values).await? == 1)
-    }
-
     /// A study that was kept as a prior is now to be read; `false` when it was so before or is withdrawn.
     pub async fn study_reopen_for_reading(&mut self, study: StudyPk) -> Result<bool, DatabaseError> {
         Ok(self.execute(STUDY_REOPEN_FOR_READING, args![study]).await? == 1)
@@ -584,18 +528,13 @@ impl ReadTx {
     pub async fn instance_count(&mut self) -> Result<i64, DatabaseError> {
         self.one(INSTANCE_COUNT, args![]).await?.get("instances")
     }
-
-    /// Objects in quarantine that wait for a decision, newest first.
-    pub async fn quarantine_held(&mut self, limit: u32) -> Result<Vec<QuarantineRow>, DatabaseError> {
-        self.rows(QUARANTINE_HELD, args![limit]).await?.iter().map(quarantine_row).collect()
-    }
 }
 
-fn size(bytes: u64) -> i64 {
+pub(crate) fn size(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-fn patient_row(row: &Row, pk: &'static str) -> Result<PatientRow, DatabaseError> {
+pub(crate) fn patient_row(row: &Row, pk: &'static str) -> Result<PatientRow, DatabaseError> {
     Ok(PatientRow {
         pk: PatientPk(row.uuid(pk)?),
         issuer: row.text("issuer")?,
@@ -678,20 +617,5 @@ fn instance_row(row: &Row) -> Result<InstanceRow, DatabaseError> {
         dataset_offset: row.get("dataset_offset")?,
         dataset_sha256: row.hash("dataset_sha256")?,
         received_at: row.time("received_at")?,
-    })
-}
-
-fn quarantine_row(row: &Row) -> Result<QuarantineRow, DatabaseError> {
-    Ok(QuarantineRow {
-        id: row.uuid("id")?,
-        facility: row.facility("facility_id")?,
-        sop_instance: row.text("sop_instance_uid")?,
-        study: row.text("study_uid")?,
-        reason: row.text("reason")?,
-        detail: row.text("detail")?,
-        blob_key: row.text("blob_key")?,
-        calling_aet: row.text("calling_aet")?,
-        received_at: row.time("received_at")?,
-        state: row.text("state")?,
     })
 }

@@ -24,6 +24,7 @@ mod error;
 mod facilities;
 mod index;
 mod jobs;
+mod quarantine;
 mod reports;
 mod requests;
 mod sessions;
@@ -46,11 +47,9 @@ pub use deliveries::{
 pub use drafts::{DraftRow, ReportTexts};
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub use facilities::{FacilityRow, PeerRole, PeerRow, ReturnTargetRow};
-pub use index::{
-    InstanceRow, KnownInstance, NewInstance, NewQuarantinedObject, PatientRow, QuarantineRow, SeriesRow, StudyRow,
-    StudyState,
-};
+pub use index::{InstanceRow, KnownInstance, NewInstance, PatientRow, SeriesRow, StudyRow, StudyState};
 pub use jobs::{JobRow, NewJob};
+pub use quarantine::{NewQuarantinedObject, QuarantineRow};
 pub use reports::{
     NewReportVersion, ReportFileKind, ReportFileRow, ReportOpeningRow, ReportVersionRow, RestoredCase, RestoredWorkitem,
 };
@@ -64,6 +63,7 @@ pub use workitems::{ReaderLoadRow, WorkitemRow};
 const ALL_STATEMENTS: &[&[statements::Statement]] = &[
     audit::STATEMENTS,
     index::STATEMENTS,
+    quarantine::STATEMENTS,
     jobs::STATEMENTS,
     accounts::STATEMENTS,
     approvals::STATEMENTS,

@@ -207,7 +207,11 @@ async fn what_does_not_prove_itself_stays_away() {
         scene.store.delete(&key(signed.id, kind)).await.unwrap();
     }
     refused("another version's key").await;
-    scene.store.delete(&key(stray, ReportFileKind::Signature)).await.unwrap();
+    scene.store.delete(&key(stray, ReportFileKind::EncapsulatedPdf)).await.unwrap();
     refused("not complete").await;
+    // The signature is written last: without it nobody has signed, and nothing is damaged.
+    scene.store.delete(&key(stray, ReportFileKind::Signature)).await.unwrap();
+    let summary = reports.rebuild().await.unwrap();
+    assert_eq!((summary.restored, summary.unfinished, summary.not_restored.len()), (0, 1, 0));
     assert_eq!(database.read().await.unwrap().report_version_count().await.unwrap(), 0);
 }
