@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Take DICOM files of a folder into the archive
     Import(ImportArgs),
-    /// Make the index again from the stored objects alone
+    /// Make the index again from the stored objects alone; stop the node first
     RebuildIndex,
     /// Print the current code of a TOTP secret, for whoever has no authenticator at hand in a demonstration
     Totp { secret: String },

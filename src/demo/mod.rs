@@ -92,7 +92,7 @@ pub(crate) async fn run(
     clock.step("study sent")?;
 
     if demo.once {
-        let done = once::play(&stage, &clock, &ambient).await;
+        let done = once::play(&node, &stage, &clock, &ambient).await;
         lifecycle.soft.cancel();
         let ended = lifecycle.until_stopped(signals).await;
         node.database.close().await;

@@ -4,11 +4,12 @@ use std::{path::PathBuf, sync::Mutex};
 
 use anyhow::Context as _;
 use dokuei_dataset::part10;
-use dokuei_domain::{Ambient, Timestamp};
+use dokuei_domain::{Actor, Ambient, Timestamp};
+use dokuei_report::DeliveryState;
 use serde_json::{Value, json};
 
 use super::{Stage, person::Person, until};
-use crate::output::Output;
+use crate::{compose::Node, output::Output};
 
 /// Prints one line for each step with the seconds it took.
 pub(crate) struct Steps {
@@ -56,11 +57,11 @@ struct Line<'a> {
     more: Value,
 }
 
-const FINDINGS: &str = "脳実質に明らかな出血や新鮮梗塞を示唆する低吸収域を認めません。\n脳室の拡大や正中偏位はありません。\n高度な骨病変は指摘できません。";
-const IMPRESSION: &str = "頭蓋内に急性期病変を認めません。";
-const RECOMMENDATION: &str = "症状が続く場合はMRIでの追加評価をご検討ください。";
+const FINDINGS: &str = "左側頭後頭葉に境界不明瞭な低吸収域を認めます。\n頭蓋内出血を認めません。正中偏位はありません。\n（動作確認のための文章であり、診断ではありません。）";
+const IMPRESSION: &str = "左側頭後頭葉の低吸収域。";
+const RECOMMENDATION: &str = "MRI（拡散強調像）での評価をご検討ください。";
 
-pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> anyhow::Result<()> {
+pub(crate) async fn play(node: &Node, stage: &Stage, steps: &Steps, ambient: &Ambient) -> anyhow::Result<()> {
     let reader = Person::new(stage.url.clone(), stage.people.reader.clone())?;
     reader.sign_in(seconds(ambient)).await?;
     steps.step("reader signed in")?;
@@ -107,6 +108,7 @@ pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> any
     let manifest: Value = serde_json::from_slice(&files[2].1).context("the manifest is not JSON")?;
     let sr = returned(stage, &files[0].1, &manifest, "structured report").await?;
     let pdf = returned(stage, &files[1].1, &manifest, "PDF").await?;
+    accepted(node, &report).await?;
     steps.step("report returned to the hospital")?;
     let authority = crate::compose::keys_dir(&stage.folder).join("ca.pem");
     let done = json!({
@@ -115,6 +117,17 @@ pub(crate) async fn play(stage: &Stage, steps: &Steps, ambient: &Ambient) -> any
         "data_dir": stage.folder,
     });
     steps.print("done", done)
+}
+
+/// Waits until the ledger says what the hospital's archive knows already.
+async fn accepted(node: &Node, report: &str) -> anyhow::Result<()> {
+    let version = report.parse()?;
+    until("the ledger to say accepted", async || {
+        let detail = node.reports.version(&Actor::CommandLine, version).await?;
+        let all = detail.deliveries.iter().all(|delivery| delivery.row.state == DeliveryState::Accepted);
+        Ok(all.then_some(()))
+    })
+    .await
 }
 
 fn seconds(ambient: &Ambient) -> u64 {
