@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApprovalRow {
     pub id: Uuid,
-    /// `reenrol` or `reissue_certificate`.
+    /// `reenrol`, for now the only kind.
     pub kind: String,
     pub account: AccountId,
     pub reason: String,

@@ -87,10 +87,10 @@ CREATE TABLE sign_in_failures (
 CREATE INDEX sign_in_failures_by_account ON sign_in_failures (account_id, failed_at);
 CREATE INDEX sign_in_failures_by_address ON sign_in_failures (address, failed_at);
 
--- What one administrator asks for and a second one must grant: a new second factor and password, or a new signing certificate.
+-- What one administrator asks for and a second one must grant: a new password and second factor, with a new certificate for a reader.
 CREATE TABLE approvals (
     id BLOB PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('reenrol', 'reissue_certificate')),
+    kind TEXT NOT NULL CHECK (kind IN ('reenrol')),
     account_id TEXT NOT NULL REFERENCES accounts (id),
     reason TEXT NOT NULL,
     requested_by TEXT NOT NULL,
