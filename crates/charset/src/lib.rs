@@ -12,13 +12,17 @@
 //! Rooms: `terms` (the Defined Terms and how (0008,0005) is read), `sets` (graphic character sets
 //! and their tables), `escapes` (designations of Table C.12-3 and C.12-4), `iso2022` (the decoding
 //! state machine), `whole` (UTF-8, GB18030, GBK), `recover` (what the bytes may be when they do not
-//! fit), `encode`.
+//! fit), `encode`, `destination` (which declaration a destination gets).
 //!
 //! To add a Defined Term: a variant in `terms::Term`, its graphic set in `sets`, its designation in
 //! `escapes`; `tests/it/terms.rs` has one line per term.
 
+mod destination;
 mod encode;
 mod escapes;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod iso2022;
 mod recover;
 mod sets;
@@ -28,6 +32,7 @@ mod whole;
 use iso2022::Declaration;
 use terms::Repertoire;
 
+pub use destination::{DestinationCharacterSets, DestinationError, Outgoing};
 pub use encode::Unrepresentable;
 pub use terms::UnknownTerm;
 

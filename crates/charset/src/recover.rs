@@ -128,7 +128,7 @@ fn japanese(bytes: &[u8]) -> Option<String> {
 }
 
 /// Half-width kana beside ASCII only, and such as Japanese writes them: voicing marks and small kana
-/// where they can stand (ｶﾞ, ﾊﾟ, ｷｬ; not ﾞｶ or ｱｮ), brackets opened before they are closed. What EUC-JP
+/// where they can stand (ｶﾞ, ﾊﾟ, ｷｬ; not ﾞｶ or ｱｮ), brackets opened before they are closed, stops after a word. What EUC-JP
 /// gives when read as kana mostly breaks one of these.
 fn is_words_of_half_width_kana(text: &str) -> bool {
     let mut previous = ' ';
@@ -148,6 +148,8 @@ fn is_words_of_half_width_kana(text: &str) -> bool {
                 open_brackets = open_brackets.saturating_sub(1);
                 opened
             }
+            // Every other character of katakana in EUC-JP is read as ･, of hiragana as ､.
+            '｡' | '､' | '･' => matches!(previous, 'ｦ'..='ﾟ' | '｣') || previous.is_ascii_alphanumeric(),
             _ => character.is_ascii() || matches!(character, '｡'..='ﾟ'),
         };
         previous = character;

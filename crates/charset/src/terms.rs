@@ -281,6 +281,24 @@ fn read_term(value: &[u8]) -> Option<(Declared, bool)> {
         "GB18030" | "ISO2022GB18030" => Declared::Gb18030,
         "GBK" | "ISO2022GBK" => Declared::Gbk,
         "UTF8" | "ISOIR192" | "ISO2022IR192" => Declared::Utf8,
+        // Names of the same sets outside of DICOM.
+        "GB2312" => Declared::Gbk,
+        "ASCII" | "USASCII" | "ISO646" => Declared::WithoutExtensions(Term::Ir6),
+        "LATIN1" | "ISO88591" => Declared::WithoutExtensions(Term::Ir100),
+        "ISO88592" => Declared::WithoutExtensions(Term::Ir101),
+        "ISO88593" => Declared::WithoutExtensions(Term::Ir109),
+        "ISO88594" => Declared::WithoutExtensions(Term::Ir110),
+        "ISO88595" => Declared::WithoutExtensions(Term::Ir144),
+        "ISO88596" => Declared::WithoutExtensions(Term::Ir127),
+        "ISO88597" => Declared::WithoutExtensions(Term::Ir126),
+        "ISO88598" => Declared::WithoutExtensions(Term::Ir138),
+        "ISO88599" => Declared::WithoutExtensions(Term::Ir148),
+        "ISO885911" => Declared::WithoutExtensions(Term::Ir166),
+        "ISO885915" => Declared::WithoutExtensions(Term::Ir203),
+        // Half of the set of ISO_IR 13, under its own number.
+        "ISOIR14" => Declared::WithoutExtensions(Term::Ir13),
+        "ISO2022IR14" => Declared::WithExtensions(Term::Ir13),
+        "ISO2022JP" => Declared::WithExtensions(Term::Ir87),
         letters => {
             let (number, with_extensions) = if let Some(number) = letters.strip_prefix("ISO2022IR") {
                 (number, true)

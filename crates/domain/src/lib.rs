@@ -13,6 +13,7 @@ pub mod event;
 pub mod facts;
 pub mod hours;
 pub mod id;
+pub mod name_search;
 pub mod patient;
 pub mod person_name;
 pub mod priority;

@@ -2,12 +2,15 @@
 
 use dokuei_charset::SpecificCharacterSet;
 
+mod destination;
 mod encoding;
+mod misdeclared;
 mod properties;
 mod recovery;
 mod samples;
 mod standard;
 mod terms;
+mod whole_sets;
 
 /// A declaration that is correct as it stands.
 pub(crate) fn declared(raw: &str) -> SpecificCharacterSet {

@@ -94,6 +94,20 @@ fn misspellings_that_leave_no_doubt_are_understood_and_flagged() {
         ("ISO_IR 100\\", "ISO_IR 100"),
         ("\\ISO 2022 58", "\\ISO 2022 IR 58"),
         ("ISO 2022 GBK", "GBK"),
+        ("ISO-IR 100", "ISO_IR 100"),
+        ("ISO_2022_IR_87", "\\ISO 2022 IR 87"),
+        ("\\ISO_2022_IR_87\\ISO-2022-IR-159", "\\ISO 2022 IR 87\\ISO 2022 IR 159"),
+        ("iso 2022 ir 13\\ iso 2022 ir 87", "ISO 2022 IR 13\\ISO 2022 IR 87"),
+        ("latin1", "ISO_IR 100"),
+        ("latin_1", "ISO_IR 100"),
+        ("ISO 8859-1", "ISO_IR 100"),
+        ("ISO8859-5", "ISO_IR 144"),
+        ("iso-8859-15", "ISO_IR 203"),
+        ("ISO-2022-JP", "\\ISO 2022 IR 87"),
+        ("ISO_IR 14", "ISO_IR 13"),
+        ("ISO 2022 IR 14\\ISO 2022 IR 87", "ISO 2022 IR 13\\ISO 2022 IR 87"),
+        ("GB2312", "GBK"),
+        ("US-ASCII", ""),
     ] {
         let set = SpecificCharacterSet::parse(written.as_bytes()).expect(written);
         assert!(set.is_repaired(), "{written}");
