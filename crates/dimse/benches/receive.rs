@@ -78,6 +78,8 @@ fn measure(max_pdu: u32, objects: usize, size: usize) -> Result<(f64, f64), Box<
                 admission: Everybody,
                 policy: Box::new(StoragePolicy),
                 store: Forget,
+                normalized: Arc::new(()),
+                query: Arc::new(()),
                 observer: Box::new(()),
             };
             bound.serve(handlers, stopped).await;

@@ -17,6 +17,11 @@ pub(crate) const RELEASE_RQ: u8 = 0x05;
 pub(crate) const RELEASE_RP: u8 = 0x06;
 pub(crate) const ABORT: u8 = 0x07;
 
+/// User information item types that dicom-ul leaves to us (PS3.7 D.3.3.3, D.3.3.6, D.3.3.7).
+pub(crate) const ASYNCHRONOUS_OPERATIONS: u8 = 0x53;
+pub(crate) const COMMON_EXTENDED: u8 = 0x57;
+pub(crate) const USER_IDENTITY_RESPONSE: u8 = 0x59;
+
 /// The longest A-ASSOCIATE PDU read: 128 contexts of 38 transfer syntaxes are 140 KB.
 pub(crate) const MAX_ASSOCIATE_LENGTH: u32 = 1024 * 1024;
 

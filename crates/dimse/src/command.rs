@@ -209,6 +209,22 @@ impl CommandSet {
         SopInstanceUid::parse_padded(raw).ok()
     }
 
+    /// 0 medium, 1 high, 2 low; medium when absent.
+    pub fn priority(&self) -> u16 {
+        self.u16(element::PRIORITY).ok().flatten().unwrap_or(0)
+    }
+
+    /// What an N-GET asks for, group and element (PS3.7 10.1.2.1.5); empty when absent.
+    pub fn attribute_identifiers(&self) -> Result<Vec<u32>, CommandError> {
+        let number = element::ATTRIBUTE_IDENTIFIER_LIST;
+        let (tags, rest) = self.get(number).map_or(&[][..], Bytes::as_ref).as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(CommandError::WrongLength(number));
+        }
+        let tag = |[g0, g1, e0, e1]: &[u8; 4]| u32::from_be_bytes([*g1, *g0, *e1, *e0]);
+        Ok(tags.iter().map(tag).collect())
+    }
+
     /// AE title and message ID of the C-MOVE that caused this C-STORE (PS3.7 9.1.1.1). `None` unless both are there.
     pub fn move_originator(&self) -> Option<(AeTitle, u16)> {
         let title = AeTitle::parse(&self.text(element::MOVE_ORIGINATOR_AE_TITLE)).ok()?;
@@ -239,6 +255,16 @@ impl CommandSet {
     #[must_use]
     pub fn with_text(self, number: u16, text: &str) -> Self {
         self.with(number, padded(text, b' '))
+    }
+
+    /// Sets what an N-GET asks for, group and element.
+    #[must_use]
+    pub fn with_attribute_identifiers(self, tags: &[u32]) -> Self {
+        let le = |tag: &u32| {
+            let [g1, g0, e1, e0] = tag.to_be_bytes();
+            [g0, g1, e0, e1]
+        };
+        self.with(element::ATTRIBUTE_IDENTIFIER_LIST, tags.iter().flat_map(le).collect())
     }
 
     /// Says whether a data set follows.

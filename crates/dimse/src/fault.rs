@@ -38,6 +38,8 @@ pub enum ProtocolError {
     UnexpectedMessage(u16),
     #[error("a refused object exceeds the {limit} bytes that are read past")]
     RefusedObjectTooLong { limit: u64 },
+    #[error("data set exceeds {limit} bytes")]
+    DataSetTooLong { limit: usize },
     #[error("maximum PDU length {0} leaves no room for data")]
     MaximumLengthTooSmall(u32),
 }
@@ -51,7 +53,7 @@ impl ProtocolError {
             Self::UnexpectedResponse(_) | Self::UnexpectedMessage(_) | Self::InterleavedContext { .. } => {
                 Abort::UNEXPECTED_PARAMETER
             }
-            Self::RefusedObjectTooLong { .. } => Abort::NOT_SPECIFIED,
+            Self::RefusedObjectTooLong { .. } | Self::DataSetTooLong { .. } => Abort::NOT_SPECIFIED,
             Self::PduTooLong { .. }
             | Self::MalformedPdu(_)
             | Self::MalformedAssociation(_)
@@ -70,6 +72,8 @@ impl ProtocolError {
 pub enum Waiting {
     #[error("the TCP connection")]
     Connection,
+    #[error("the end of the TLS handshake")]
+    Handshake,
     /// The ARTIM timer (PS3.8 9.1.5).
     #[error("the association request")]
     AssociationRequest,
@@ -79,6 +83,8 @@ pub enum Waiting {
     NextMessage,
     #[error("the rest of a message")]
     RestOfMessage,
+    #[error("a message to come faster than the lowest rate allowed")]
+    FasterMessage,
     #[error("the response to a request")]
     Response,
     #[error("the peer to take what we send")]

@@ -1,7 +1,11 @@
 //! Which presentation contexts an acceptor accepts, and with which transfer syntax.
 
+mod services;
+
 use dicom_dictionary_std::uids;
 use dokuei_domain::{SopClassUid, TransferSyntaxUid};
+
+pub use services::{OfferedService, ServicePolicy};
 
 /// Why a presentation context is not accepted: the Result/Reason field of PS3.8 Table 9-18.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -23,7 +27,15 @@ pub struct Roles {
     pub scp: bool,
 }
 
-/// Decides about presentation contexts, one at a time.
+impl Roles {
+    /// What a requestor is that says nothing.
+    pub const USER: Self = Self { scu: true, scp: false };
+    pub const PROVIDER: Self = Self { scu: false, scp: true };
+    pub const BOTH: Self = Self { scu: true, scp: true };
+}
+
+/// Decides about presentation contexts, one at a time. A SOP class that is refused as unknown but comes with a common extended negotiation (PS3.7 D.3.3.6) is
+/// judged again as each of the general SOP classes that it claims to specialise.
 pub trait ContextPolicy: Send + Sync + 'static {
     /// Chooses one of the offered transfer syntaxes, in the requestor's order, or refuses the context.
     fn negotiate(
@@ -37,7 +49,8 @@ pub trait ContextPolicy: Send + Sync + 'static {
         is_storage(abstract_syntax)
     }
 
-    /// Answers a role selection for an accepted SOP class. Nothing is granted that was not proposed; unless overridden the requestor is SCU only.
+    /// Answers a role selection for an accepted SOP class. Nothing is granted that was not proposed; unless overridden the requestor is SCU only. A requestor
+    /// that selects no role has what would be granted if it proposed both: there are providers that send their events without a word about roles.
     fn roles(&self, _abstract_syntax: &SopClassUid, proposed: Roles) -> Roles {
         Roles { scu: proposed.scu, scp: false }
     }
@@ -62,16 +75,19 @@ impl ContextPolicy for StoragePolicy {
         offered: &[TransferSyntaxUid],
     ) -> Result<TransferSyntaxUid, ContextRejection> {
         if abstract_syntax.as_str() == uids::VERIFICATION {
-            let uncompressed = |ts: &&TransferSyntaxUid| {
-                matches!(ts.as_str(), uids::IMPLICIT_VR_LITTLE_ENDIAN | uids::EXPLICIT_VR_LITTLE_ENDIAN)
-            };
-            return offered.iter().find(uncompressed).cloned().ok_or(ContextRejection::TransferSyntaxesNotSupported);
+            let mut uncompressed = offered.iter().filter(|ts| services::is_uncompressed_little_endian(ts));
+            return uncompressed.next().cloned().ok_or(ContextRejection::TransferSyntaxesNotSupported);
         }
         if !is_storage(abstract_syntax) {
             return Err(ContextRejection::AbstractSyntaxNotSupported);
         }
         let lossless = offered.iter().find(|ts| !may_lose_pixels(ts));
         lossless.or(offered.first()).cloned().ok_or(ContextRejection::TransferSyntaxesNotSupported)
+    }
+
+    /// Storage (PS3.4 B.3.1): level 2, all attributes are kept; signature level 3, bits are kept, so that signatures stay valid; nothing is coerced.
+    fn extended(&self, abstract_syntax: &SopClassUid, _proposed: &[u8]) -> Option<Vec<u8>> {
+        is_storage(abstract_syntax).then(|| vec![2, 0, 3, 0, 0, 0])
     }
 }
 

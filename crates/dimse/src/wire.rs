@@ -7,8 +7,7 @@ use std::{io, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -18,6 +17,8 @@ use crate::{
         ABORT, ASSOCIATE_AC, ASSOCIATE_RJ, ASSOCIATE_RQ, MAX_ASSOCIATE_LENGTH, P_DATA_TF, RELEASE_RP, RELEASE_RQ,
     },
     fault::Fault,
+    pace::Pace,
+    transport::{ReadHalf, Transport, WriteHalf},
 };
 
 /// Memory of one association that is receiving. One read from the socket takes up to this many bytes.
@@ -85,7 +86,7 @@ struct Pdv {
 }
 
 pub(crate) struct Receiver {
-    stream: Box<dyn AsyncRead + Send + Unpin>,
+    stream: ReadHalf,
     buffer: BytesMut,
     /// P-DATA is allowed and A-ASSOCIATE is not.
     established: bool,
@@ -93,29 +94,37 @@ pub(crate) struct Receiver {
     /// Bytes of the current P-DATA-TF that are not yet in a PDV.
     pdata_remaining: usize,
     pdv: Option<Pdv>,
+    /// Bytes since the connection was made.
+    received: u64,
+    /// How slowly a message may come.
+    pub(crate) pace: Pace,
 }
 
 pub(crate) struct Sender {
-    stream: Box<dyn AsyncWrite + Send + Unpin>,
+    stream: WriteHalf,
     /// Largest fragment of a PDV, from the negotiation.
     pub(crate) max_fragment: usize,
     pub(crate) limit: Duration,
 }
 
-/// Splits a connection, with Nagle's algorithm off: a response must not wait for the peer's delayed acknowledgment. `max_pdu` is what we tell the
-/// peer and enforce; `write_limit` how long a single write may take.
-pub(crate) fn split(stream: TcpStream, max_pdu: u32, write_limit: Duration) -> io::Result<(Receiver, Sender)> {
-    stream.set_nodelay(true)?;
-    let (read, write) = stream.into_split();
-    Ok((
-        Receiver::new(Box::new(read), max_pdu),
-        Sender { stream: Box::new(write), max_fragment: 0, limit: write_limit },
-    ))
+/// Splits a connection. `max_pdu` is what we tell the peer and enforce; `write_limit` how long a single write may take.
+pub(crate) fn split(transport: Transport, max_pdu: u32, write_limit: Duration) -> (Receiver, Sender) {
+    let (read, write) = transport.split();
+    (Receiver::new(read, max_pdu), Sender { stream: write, max_fragment: 0, limit: write_limit })
 }
 
 impl Receiver {
-    fn new(stream: Box<dyn AsyncRead + Send + Unpin>, max_pdu: u32) -> Self {
-        Self { stream, buffer: BytesMut::new(), established: false, max_pdu, pdata_remaining: 0, pdv: None }
+    pub(crate) fn new(stream: ReadHalf, max_pdu: u32) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            established: false,
+            max_pdu,
+            pdata_remaining: 0,
+            pdv: None,
+            received: 0,
+            pace: Pace::default(),
+        }
     }
 
     /// From here on P-DATA may come and A-ASSOCIATE may not.
@@ -146,11 +155,20 @@ impl Receiver {
         if let Some(unit) = self.parse()? {
             return Ok(unit);
         }
-        timeout(limit, self.next()).await.unwrap_or(Err(Fault::Timeout(waiting)))
+        self.next_until(Instant::now() + limit, waiting).await
     }
 
     pub(crate) async fn next_until(&mut self, deadline: Instant, waiting: Waiting) -> Result<Unit, Fault> {
-        timeout_at(deadline, self.next()).await.unwrap_or(Err(Fault::Timeout(waiting)))
+        let (began, before) = (Instant::now(), self.received);
+        let unit = timeout_at(deadline, self.next()).await.unwrap_or(Err(Fault::Timeout(waiting)))?;
+        match waiting {
+            Waiting::RestOfMessage if !self.pace.add(began.elapsed(), self.received - before) => {
+                return Err(Fault::Timeout(Waiting::FasterMessage));
+            }
+            Waiting::NextMessage => self.pace.reset(),
+            _ => {}
+        }
+        Ok(unit)
     }
 
     /// Reads and forgets until the peer closes, so that our last PDU is not lost in a reset (PS3.8 9.2.3, Sta13).
@@ -178,9 +196,14 @@ impl Receiver {
         }
         match self.stream.read_buf(&mut self.buffer).await {
             Ok(0) => Err(Fault::Closed),
-            Ok(_) => Ok(()),
-            // A peer that closed with data of ours unread.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(Fault::Closed),
+            Ok(count) => {
+                self.received = self.received.saturating_add(u64::try_from(count).unwrap_or(0));
+                Ok(())
+            }
+            // A peer that closed with data of ours unread, or TLS without saying so.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
+                Err(Fault::Closed)
+            }
             Err(error) => Err(Fault::Io(error)),
         }
     }
@@ -293,7 +316,12 @@ enum Header {
 impl Sender {
     /// Writes all, within the limit.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        match timeout(self.limit, self.stream.write_all(bytes)).await {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            // TLS keeps what the socket did not take at once.
+            self.stream.flush().await
+        };
+        match timeout(self.limit, write).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                 Err(Fault::Closed)
@@ -310,6 +338,21 @@ impl Sender {
         self.write(&out).await
     }
 
+    /// Writes a message in one go.
+    pub(crate) async fn write_message(
+        &mut self,
+        context_id: u8,
+        command: &[u8],
+        data_set: Option<&[u8]>,
+    ) -> Result<(), Fault> {
+        let mut out = BytesMut::with_capacity(2 * DATA_HEADER + command.len() + data_set.map_or(0, <[u8]>::len));
+        put_fragments(&mut out, context_id, true, command, self.max_fragment);
+        if let Some(data_set) = data_set {
+            put_fragments(&mut out, context_id, false, data_set, self.max_fragment);
+        }
+        self.write(&out).await
+    }
+
     /// Tells the peer that nothing more comes.
     pub(crate) async fn shut_down(&mut self) {
         let _ = timeout(self.limit, self.stream.shutdown()).await;
@@ -318,11 +361,19 @@ impl Sender {
 
 /// Appends a whole command set as P-DATA-TF PDUs of one PDV each.
 pub(crate) fn put_command(out: &mut BytesMut, context_id: u8, command: &[u8], max_fragment: usize) {
-    let mut fragments = command.chunks(max_fragment.max(1)).peekable();
-    while let Some(fragment) = fragments.next() {
-        let last = fragments.peek().is_none();
-        out.put_slice(&data_header(context_id, true, last, fragment.len()));
+    put_fragments(out, context_id, true, command, max_fragment);
+}
+
+fn put_fragments(out: &mut BytesMut, context_id: u8, command: bool, bytes: &[u8], max_fragment: usize) {
+    let mut rest = bytes;
+    loop {
+        let (fragment, after) = rest.split_at(rest.len().min(max_fragment.max(1)));
+        out.put_slice(&data_header(context_id, command, after.is_empty(), fragment.len()));
         out.put_slice(fragment);
+        if after.is_empty() {
+            return;
+        }
+        rest = after;
     }
 }
 

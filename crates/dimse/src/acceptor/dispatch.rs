@@ -1,13 +1,16 @@
 //! An accepted association: messages come in, one at a time, and are answered.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admission, AssociationCounts, AssociationInfo, Handlers, ObjectInFlight, ServerConfig, StoreService,
+    Admission, AssociationCounts, AssociationInfo, Handlers, NormalizedOperation, ObjectInFlight, ServerConfig,
+    StoreService,
+    collect::CollectBudget,
+    link::{Link, LinkTurn},
     opening::AcceptedContext,
 };
 use crate::{
@@ -33,6 +36,11 @@ pub(super) struct Conversation<'a, A: Admission, S> {
     pub(super) counts: AssociationCounts,
     /// Set while the data set of an object is being received.
     pub(super) in_flight: Option<ObjectInFlight>,
+    /// The way back to the peer, and the event that it has not answered yet.
+    pub(super) link: Link,
+    /// What came while a query was answered.
+    pub(super) queued: VecDeque<Next>,
+    pub(super) budget: &'a CollectBudget,
 }
 
 /// How an association ends without anybody's fault.
@@ -44,9 +52,16 @@ pub(super) enum OrderlyEnd {
     Stopped,
 }
 
-enum Next {
+/// What to do next.
+pub(super) enum Next {
     Command { context: AcceptedContext, command: CommandSet },
     End(OrderlyEnd),
+}
+
+enum Woken {
+    Unit(Unit),
+    Link(LinkTurn),
+    Stopped,
 }
 
 impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
@@ -64,9 +79,9 @@ impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
         let field = command.command_field().map_err(ProtocolError::from)?;
         let has_data_set = command.has_data_set().map_err(ProtocolError::from)?;
         match field {
-            // Nothing is ever under way when the next command is read, and a cancel is not answered (PS3.7 9.3.2.3).
+            // What it cancels has ended already, and a cancel is not answered (PS3.7 9.3.2.3).
             CommandField::C_CANCEL_RQ if !has_data_set => Ok(()),
-            field if field.is_response() => Err(ProtocolError::UnexpectedResponse(field.0).into()),
+            field if field.is_response() => self.event_answered(&context, &command, has_data_set).await,
             CommandField::C_STORE_RQ => self.store(&context, &command, has_data_set).await,
             CommandField::C_ECHO_RQ if context.peer_is_scu && is_verification(&context) => {
                 if has_data_set {
@@ -75,14 +90,23 @@ impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
                 self.counts.echoes += 1;
                 self.respond(&context, &command, Status::SUCCESS).await
             }
-            _ => {
-                if has_data_set {
-                    self.read_past(context.id).await?;
+            CommandField::C_FIND_RQ => self.find(&context, &command, has_data_set).await,
+            field => match NormalizedOperation::of(field) {
+                Some(operation) => self.normalized(&context, &command, operation, has_data_set).await,
+                None => {
+                    if has_data_set {
+                        self.read_past(context.id).await?;
+                    }
+                    self.counts.other_requests += 1;
+                    self.respond(&context, &command, Status::UNRECOGNIZED_OPERATION).await
                 }
-                self.counts.other_requests += 1;
-                self.respond(&context, &command, Status::UNRECOGNIZED_OPERATION).await
-            }
+            },
         }
+    }
+
+    /// Whether requests on this context are for a service, rather than for storage or verification.
+    pub(super) fn is_service(&self, context: &AcceptedContext) -> bool {
+        !is_verification(context) && !self.handlers.policy.stores(&context.accepted_as)
     }
 
     pub(super) async fn respond(
@@ -112,7 +136,7 @@ impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
     }
 
     /// Reads the data set of a message that will be refused, so that what follows can be understood.
-    async fn read_past(&mut self, context_id: u8) -> Result<(), Fault> {
+    pub(super) async fn read_past(&mut self, context_id: u8) -> Result<(), Fault> {
         let mut drained = Drain::new(self.config);
         loop {
             let fragment = self.next_data(context_id).await?;
@@ -123,8 +147,8 @@ impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
         }
     }
 
-    /// Waits for the peer to begin a message; `None` when the server stops first.
-    async fn wait_for_message(&mut self) -> Result<Option<Unit>, Fault> {
+    /// Waits for the peer to begin a message, for an event to send, or for the stop of the server.
+    async fn wait_for_message(&mut self) -> Result<Woken, Fault> {
         let now = Instant::now();
         let receiver = &mut *self.receiver;
         let first = async {
@@ -139,24 +163,38 @@ impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
         };
         tokio::select! {
             biased;
-            () = self.soft_stop.cancelled() => Ok(None),
-            unit = first => unit.map(Some),
+            () = self.soft_stop.cancelled() => Ok(Woken::Stopped),
+            turn = self.link.turn() => Ok(Woken::Link(turn)),
+            unit = first => unit.map(Woken::Unit),
         }
     }
 
     async fn next_command(&mut self) -> Result<Next, Fault> {
-        let first = match self.wait_for_message().await? {
-            None => return Ok(Next::End(OrderlyEnd::Stopped)),
-            Some(Unit::ReleaseRequest) => return Ok(Next::End(OrderlyEnd::Released)),
-            Some(Unit::Fragment(fragment)) => fragment,
-            Some(other) => return Err(other.unexpected()),
-        };
+        if let Some(next) = self.queued.pop_front() {
+            return Ok(next);
+        }
+        loop {
+            match self.wait_for_message().await? {
+                Woken::Stopped => return Ok(Next::End(OrderlyEnd::Stopped)),
+                Woken::Link(turn) => self.take_turn(turn).await?,
+                Woken::Unit(Unit::ReleaseRequest) => return Ok(Next::End(OrderlyEnd::Released)),
+                Woken::Unit(Unit::Fragment(fragment)) => {
+                    let (context, command) = self.command_from(fragment).await?;
+                    return Ok(Next::Command { context, command });
+                }
+                Woken::Unit(other) => return Err(other.unexpected()),
+            }
+        }
+    }
+
+    /// The command set that begins with this fragment.
+    pub(super) async fn command_from(&mut self, first: Fragment) -> Result<(AcceptedContext, CommandSet), Fault> {
         let context = self.contexts.iter().find(|context| context.id == first.context_id);
         let context = context.ok_or(ProtocolError::UnacceptedContext(first.context_id))?.clone();
         let bytes = self.whole_command(first).await?;
         let command = CommandSet::parse(bytes).map_err(ProtocolError::from)?;
         tracing::debug!(context = context.id, ?command, "request");
-        Ok(Next::Command { context, command })
+        Ok((context, command))
     }
 
     /// Puts a command set together, within the DIMSE timeout from its first fragment on.

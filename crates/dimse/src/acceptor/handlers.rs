@@ -5,14 +5,18 @@ use std::{fmt, future::Future, net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use dokuei_domain::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
 
-use super::Observer;
-use crate::{ContextPolicy, Rejection, Status};
+use super::{NormalizedService, Observer, QueryService};
+use crate::{ContextPolicy, PeerCertificate, Rejection, Status};
 
 /// Everything a server asks.
 pub struct Handlers<A: Admission, S> {
     pub admission: A,
     pub policy: Box<dyn ContextPolicy>,
     pub store: S,
+    /// `Arc::new(())` when there are none.
+    pub normalized: Arc<dyn NormalizedService<A::Session>>,
+    /// `Arc::new(())` when nothing can be asked for.
+    pub query: Arc<dyn QueryService<A::Session>>,
     pub observer: Box<dyn Observer<A::Session>>,
 }
 
@@ -32,7 +36,7 @@ pub enum Decision<S> {
     Reject(Rejection),
 }
 
-/// Who asks for an association. The titles are claims, not proof.
+/// Who asks for an association. The titles are claims, not proof; the certificate is one.
 #[derive(Clone, Debug)]
 pub struct AssociationRequest {
     /// Counts the connections of this server, from 1.
@@ -45,6 +49,10 @@ pub struct AssociationRequest {
     /// Printable ASCII; empty when not given.
     pub implementation_version: String,
     pub user_identity: Option<UserIdentity>,
+    /// Of the TLS handshake: the peer holds its key and an authority that we trust vouches for it. Whose it is must still be asked.
+    pub certificate: Option<PeerCertificate>,
+    /// It proposes to send objects of at least one storage class, and not only to receive them.
+    pub wants_storage: bool,
 }
 
 /// User identity negotiation (PS3.7 D.3.3.7). `Debug` shows the kind only.

@@ -1,28 +1,39 @@
 //! The server side: listens, admits, negotiates, receives.
 //!
-//! [`Server::bind`] takes the port, [`BoundServer::serve`] works until stopped. What the node makes of peers and objects is told by [`Handlers`].
+//! [`Server::bind`] takes the port, [`BoundServer::bind_tls`] a second one for TLS, [`BoundServer::serve`] works until stopped. What the node makes of peers and objects is told by [`Handlers`].
 
+mod collect;
 mod dispatch;
+mod find;
 mod handlers;
+mod limits;
+mod link;
+mod listening;
+mod normalized;
 mod observer;
 mod opening;
 mod server;
 mod store;
+mod threads;
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use find::{FindAnswers, FindRequest, QueryService};
 pub use handlers::{
     Admission, AssociationRequest, Decision, Handlers, StoreRequest, StoreService, StoreSink, UserIdentity,
 };
+pub use link::{LinkError, PeerLink};
+pub use listening::{BoundServer, Server};
+pub use normalized::{NormalizedOperation, NormalizedRequest, NormalizedResponse, NormalizedService};
 pub use observer::{AssociationCounts, AssociationEnd, AssociationInfo, EndCause, ObjectInFlight, Observer};
-pub use server::{BoundServer, Server};
 
 /// Limits of a server. Every one bounds what a peer can make the node spend.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The ARTIM timer (PS3.8 9.1.5): from the TCP connection to the complete A-ASSOCIATE-RQ; also the longest wait for the admission.
+    /// The ARTIM timer (PS3.8 9.1.5): from the TCP connection to the complete A-ASSOCIATE-RQ, TLS handshake included; also the longest wait for the
+    /// admission.
     pub artim: Duration,
     /// Longest silence inside a message, and the longest a single write to the peer may take.
     pub dimse_timeout: Duration,
@@ -38,8 +49,21 @@ pub struct ServerConfig {
     pub max_associations_per_peer: Option<usize>,
     /// Connections that are not yet, or no longer, associations. When there are more, new ones wait in the listener's queue.
     pub max_other_connections: usize,
+    /// Those of them from one IPv4 address or one /64 network of IPv6; one more is closed at once, so that nobody can take them all.
+    pub max_other_connections_per_peer: Option<usize>,
+    /// The least rate at which a message must come, measured over [`pace_window`](Self::pace_window) of waiting for the peer; 0 takes any.
+    pub min_bytes_per_second: u32,
+    pub pace_window: Duration,
+    /// Threads of their own for connections, on which a sink may block; 0 leaves connections on the runtime that serves.
+    pub threads: usize,
     /// Bytes of one refused object that are read past so that the association can go on; more ends it.
     pub max_drained_bytes: u64,
+    /// Longest data set of an N-* request; a longer one is refused as 0213.
+    pub max_normalized_bytes: usize,
+    /// Longest identifier of a C-FIND request; a longer one is refused as A700.
+    pub max_identifier_bytes: usize,
+    /// Data sets of N-* and C-FIND requests, of all associations together; what finds no room is refused in the same way.
+    pub max_collected_bytes: usize,
 }
 
 impl Default for ServerConfig {
@@ -53,7 +77,14 @@ impl Default for ServerConfig {
             max_associations: 256,
             max_associations_per_peer: None,
             max_other_connections: 64,
+            max_other_connections_per_peer: None,
+            min_bytes_per_second: 1_024,
+            pace_window: Duration::from_secs(30),
+            threads: 0,
             max_drained_bytes: 4 << 30,
+            max_normalized_bytes: 32 << 20,
+            max_identifier_bytes: 1 << 20,
+            max_collected_bytes: 64 << 20,
         }
     }
 }

@@ -76,6 +76,12 @@ pub enum EndCause {
     /// We aborted because the server stops.
     #[error("the server stops")]
     Stopped,
+    /// TLS was not agreed on, or the peer's certificate is none that we trust.
+    #[error("TLS handshake failed: {0}")]
+    Handshake(String),
+    /// Its address has more connections already than it may.
+    #[error("too many connections from its address")]
+    TooManyConnections,
     #[error("connection failed: {0}")]
     Connection(String),
 }
@@ -90,6 +96,12 @@ pub struct AssociationCounts {
     /// Objects answered with a failure.
     pub failed: u64,
     pub echoes: u64,
+    /// C-FIND requests for a service.
+    pub queries: u64,
+    /// N-* requests for a service.
+    pub normalized: u64,
+    /// Events that we sent to the peer.
+    pub events: u64,
     /// Other requests, all answered with a failure.
     pub other_requests: u64,
     /// Bytes of data sets, refused ones included.

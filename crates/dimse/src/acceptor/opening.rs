@@ -10,24 +10,29 @@ use super::UserIdentity;
 use crate::{
     APPLICATION_CONTEXT, ContextPolicy, ContextRejection, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME,
     ProtocolError, Rejection,
-    association_pdu::{fragment_limit, peer_max_length, trim_uid},
+    association_pdu::{
+        ASYNCHRONOUS_OPERATIONS, COMMON_EXTENDED, USER_IDENTITY_RESPONSE, fragment_limit, peer_max_length, trim_uid,
+    },
     policy::Roles,
 };
 
 /// The largest fragment we send, whatever the peer would take.
 const MAX_FRAGMENT: usize = 256 * 1024;
-/// User information item types that dicom-ul leaves to us (PS3.7 D.3.3.3, D.3.3.7).
-const ASYNCHRONOUS_OPERATIONS: u8 = 0x53;
-const USER_IDENTITY_RESPONSE: u8 = 0x59;
+/// A peer that lists more general SOP classes than this for one class is not listened to further.
+const MAX_GENERAL_CLASSES: usize = 16;
 
 /// A presentation context both sides use.
 #[derive(Clone, Debug)]
 pub(super) struct AcceptedContext {
     pub(super) id: u8,
     pub(super) abstract_syntax: SopClassUid,
+    /// The SOP class that the policy accepted: this one, or a general one of it.
+    pub(super) accepted_as: SopClassUid,
     pub(super) transfer_syntax: TransferSyntaxUid,
-    /// The peer may send requests on it. Only a role selection can take that away.
+    /// The peer may send requests on it.
     pub(super) peer_is_scu: bool,
+    /// The peer may send events on it.
+    pub(super) peer_is_scp: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +72,19 @@ pub(super) fn user_identity(request: &AssociationRQ) -> Option<UserIdentity> {
     })
 }
 
+/// Whether the peer would send objects: it proposes a storage class, and not in the role of a receiver alone, as one does that retrieves (PS3.7 D.3.3.4).
+pub(super) fn wants_storage(request: &AssociationRQ) -> bool {
+    let receives_only = |class: &str| {
+        request.user_variables.iter().any(|item| {
+            matches!(item, UserVariableItem::ScuScpRoleSelectionSubItem(uid, roles) if trim_uid(uid) == class && !roles.scu)
+        })
+    };
+    request.presentation_contexts.iter().any(|proposed| {
+        let class = trim_uid(&proposed.abstract_syntax);
+        SopClassUid::parse(class).is_ok_and(|class| crate::policy::is_storage(&class)) && !receives_only(class)
+    })
+}
+
 /// Answers every proposed context and user information item of an admitted peer. Context ids must be odd and differ (PS3.8 9.3.2.2): a doubled one
 /// would leave open which transfer syntax its objects have.
 pub(super) fn negotiate(
@@ -81,15 +99,10 @@ pub(super) fn negotiate(
     for proposed in &request.presentation_contexts {
         let slot = seen.get_mut(usize::from(proposed.id)).filter(|used| proposed.id % 2 == 1 && !**used);
         *slot.ok_or(ProtocolError::IllegalContextId(proposed.id))? = true;
-        let (reason, transfer_syntax) = match negotiate_context(proposed, policy) {
-            Ok((abstract_syntax, chosen)) => {
-                let text = chosen.to_string();
-                contexts.push(AcceptedContext {
-                    id: proposed.id,
-                    abstract_syntax,
-                    transfer_syntax: chosen,
-                    peer_is_scu: true,
-                });
+        let (reason, transfer_syntax) = match negotiate_context(proposed, &request.user_variables, policy) {
+            Ok(context) => {
+                let text = context.transfer_syntax.to_string();
+                contexts.push(context);
                 (PresentationContextResultReason::Acceptance, text)
             }
             // The field is not significant then; the default transfer syntax pleases parsers that look all the same.
@@ -122,15 +135,66 @@ pub(super) fn negotiate(
 
 fn negotiate_context(
     proposed: &PresentationContextProposed,
+    user_variables: &[UserVariableItem],
     policy: &dyn ContextPolicy,
-) -> Result<(SopClassUid, TransferSyntaxUid), ContextRejection> {
+) -> Result<AcceptedContext, ContextRejection> {
     let abstract_syntax = SopClassUid::parse(trim_uid(&proposed.abstract_syntax))
         .map_err(|_| ContextRejection::AbstractSyntaxNotSupported)?;
     // What is not a UID cannot be agreed on; the others can.
     let offered: Vec<_> =
         proposed.transfer_syntaxes.iter().filter_map(|ts| TransferSyntaxUid::parse(trim_uid(ts)).ok()).collect();
-    let chosen = policy.negotiate(&abstract_syntax, &offered)?;
-    Ok((abstract_syntax, chosen))
+    let (accepted_as, transfer_syntax) = match policy.negotiate(&abstract_syntax, &offered) {
+        Err(ContextRejection::AbstractSyntaxNotSupported) => general_classes(&abstract_syntax, user_variables)
+            .find_map(|general| policy.negotiate(&general, &offered).ok().map(|chosen| (general, chosen)))
+            .ok_or(ContextRejection::AbstractSyntaxNotSupported)?,
+        chosen => (abstract_syntax.clone(), chosen?),
+    };
+    let roles = policy.roles(&accepted_as, Roles::BOTH);
+    Ok(AcceptedContext {
+        id: proposed.id,
+        abstract_syntax,
+        accepted_as,
+        transfer_syntax,
+        peer_is_scu: roles.scu,
+        peer_is_scp: roles.scp,
+    })
+}
+
+/// The related general SOP classes of the common extended negotiation of a SOP class (PS3.7 D.3.3.6); none when there is no such item or it is malformed.
+fn general_classes(
+    abstract_syntax: &SopClassUid,
+    user_variables: &[UserVariableItem],
+) -> impl Iterator<Item = SopClassUid> {
+    let of_class = |item: &UserVariableItem| match item {
+        UserVariableItem::Unknown(COMMON_EXTENDED, bytes) => {
+            let (uid, rest) = split_counted(bytes)?;
+            let (_service_class, rest) = split_counted(rest)?;
+            let (related, _reserved) = split_counted(rest)?;
+            let same = trim_padding(uid) == abstract_syntax.as_str().as_bytes();
+            same.then(|| related.to_vec())
+        }
+        _ => None,
+    };
+    let related = user_variables.iter().find_map(of_class).unwrap_or_default();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let (uid, rest) = split_counted(related.get(at..)?)?;
+        at = related.len() - rest.len();
+        Some(SopClassUid::parse_padded(uid))
+    })
+    .filter_map(Result::ok)
+    .take(MAX_GENERAL_CLASSES)
+}
+
+fn trim_padding(uid: &[u8]) -> &[u8] {
+    let end = uid.iter().rposition(|byte| !matches!(byte, 0 | b' ')).map_or(0, |last| last + 1);
+    uid.get(..end).unwrap_or_default()
+}
+
+/// A field behind its length in two bytes.
+fn split_counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
 /// Answers role selections, extended negotiations, the asynchronous operations window and the user identity; each at most once per SOP class, so that
@@ -150,9 +214,9 @@ fn answer_user_items(
                 let mut of_class =
                     contexts.iter_mut().filter(|context| context.abstract_syntax.as_str() == uid).peekable();
                 let Some(first) = of_class.peek().filter(|_| !roles_answered.contains(&uid)) else { continue };
-                let granted = policy.roles(&first.abstract_syntax, Roles { scu: roles.scu, scp: roles.scp });
+                let granted = policy.roles(&first.accepted_as, Roles { scu: roles.scu, scp: roles.scp });
                 let granted = RequestorRoles { scu: granted.scu && roles.scu, scp: granted.scp && roles.scp };
-                of_class.for_each(|context| context.peer_is_scu = granted.scu);
+                of_class.for_each(|context| (context.peer_is_scu, context.peer_is_scp) = (granted.scu, granted.scp));
                 roles_answered.push(uid);
                 answers.push(UserVariableItem::ScuScpRoleSelectionSubItem(uid.to_owned(), granted));
             }
@@ -160,7 +224,7 @@ fn answer_user_items(
                 let uid = trim_uid(uid);
                 let context = contexts.iter().find(|context| context.abstract_syntax.as_str() == uid);
                 let Some(context) = context.filter(|_| !extended_answered.contains(&uid)) else { continue };
-                if let Some(answer) = policy.extended(&context.abstract_syntax, information) {
+                if let Some(answer) = policy.extended(&context.accepted_as, information) {
                     extended_answered.push(uid);
                     answers.push(UserVariableItem::SopClassExtendedNegotiationSubItem(uid.to_owned(), answer));
                 }
@@ -281,10 +345,34 @@ mod tests {
                 UserVariableItem::ImplementationVersionName("DOKUEI_0_1".into()),
                 UserVariableItem::Unknown(ASYNCHRONOUS_OPERATIONS, vec![0, 1, 0, 1]),
                 UserVariableItem::ScuScpRoleSelectionSubItem(CT.into(), RequestorRoles { scu: true, scp: false }),
+                UserVariableItem::SopClassExtendedNegotiationSubItem(CT.into(), vec![2, 0, 3, 0, 0, 0]),
                 UserVariableItem::Unknown(USER_IDENTITY_RESPONSE, vec![0, 0]),
             ]
         );
         assert!(ours.contexts.iter().all(|context| context.peer_is_scu));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_user_items_are_answered_within_what_was_asked(
+            items in proptest::collection::vec((0x51u8..0x5b, proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)), 0..20),
+        ) {
+            let count = items.len();
+            let user_variables = items.into_iter().map(|(kind, bytes)| match kind {
+                0x54 => UserVariableItem::ScuScpRoleSelectionSubItem(
+                    if bytes.len() % 2 == 0 { CT.into() } else { String::from_utf8_lossy(&bytes).into_owned() },
+                    RequestorRoles { scu: bytes.len() % 3 == 0, scp: bytes.len() % 5 == 0 },
+                ),
+                0x56 => UserVariableItem::SopClassExtendedNegotiationSubItem(CT.into(), bytes),
+                _ => UserVariableItem::Unknown(kind, bytes),
+            });
+            let mut request = request(&[1, 3], user_variables.collect());
+            request.presentation_contexts[1].abstract_syntax = "1.2.840.10008.9.9".into();
+            let ours = negotiate(&request, &StoragePolicy, 131_072).unwrap();
+            proptest::prop_assert!(ours.accept.user_variables.len() <= count + 3);
+            proptest::prop_assert_eq!(ours.accept.presentation_contexts.len(), 2);
+            crate::association_pdu::write_associate(&ours.accept.into()).unwrap();
+        }
     }
 
     #[test]

@@ -1,30 +1,29 @@
-//! Listening, the limits on how many, and the life of one connection.
+//! The life of one connection: TLS, association, end.
 
 use std::{
-    collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use dicom_ul::pdu::{AssociationRQ, Pdu};
 use dokuei_domain::AeTitle;
 use tokio::{
-    net::{TcpListener, TcpStream, ToSocketAddrs},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout},
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
 };
-use tokio_util::task::TaskTracker;
 use tracing::{Instrument, field};
 
 use super::{
     Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, Decision, EndCause, Handlers,
     ServerConfig, Stop, StoreService,
+    collect::CollectBudget,
     dispatch::{Conversation, OrderlyEnd},
+    limits::{AddressSlot, AssociationLimit, AssociationSlot, PerAddress, subscriber},
+    link::Link,
     opening::{self, AcceptedContext},
 };
 use crate::{
@@ -33,89 +32,31 @@ use crate::{
         abort_pdu, printable, read_associate_request, reject_pdu, release_response_pdu, write_associate,
     },
     fault::Fault,
+    pace::Pace,
+    tls::{NodeTls, PeerCertificate},
+    transport::{self, Transport},
     wire::{self, Receiver, Sender, Unit},
 };
 
-/// Nothing lasting can be wrong with a listener; when the process is out of descriptors, accepting again at once would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The DICOM listener.
-pub struct Server;
-
-/// A server that has its port and does not accept yet.
-pub struct BoundServer {
-    listener: TcpListener,
-    local_addr: SocketAddr,
-    config: ServerConfig,
+/// What all connections of a server share.
+pub(super) struct Shared<A: Admission, S> {
+    pub(super) handlers: Handlers<A, S>,
+    pub(super) config: ServerConfig,
+    pub(super) budget: CollectBudget,
+    pub(super) stop: Stop,
+    pub(super) associations: AssociationLimit,
+    /// Connections that are no associations, by subscriber.
+    pub(super) others: Arc<PerAddress>,
+    pub(super) next_id: AtomicU64,
 }
 
-impl Server {
-    /// Takes the port; port 0 takes any free one. Peers that connect wait in the listener's queue until [`BoundServer::serve`].
-    pub async fn bind(address: impl ToSocketAddrs, mut config: ServerConfig) -> io::Result<BoundServer> {
-        config.max_pdu = config.max_pdu.clamp(4096, 16 << 20);
-        let listener = TcpListener::bind(address).await?;
-        let local_addr = listener.local_addr()?;
-        Ok(BoundServer { listener, local_addr, config })
-    }
-}
-
-impl BoundServer {
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
-    }
-
-    /// Accepts associations until told to stop, then closes the listener and returns when the last association has ended.
-    pub async fn serve<A: Admission, S: StoreService<A::Session>>(self, handlers: Handlers<A, S>, stop: Stop) {
-        let connections = Arc::new(Semaphore::new(
-            self.config.max_associations.saturating_add(self.config.max_other_connections.max(1)),
-        ));
-        let shared = Arc::new(Shared {
-            associations: Arc::new(Semaphore::new(self.config.max_associations)),
-            per_peer: Arc::default(),
-            next_id: AtomicU64::new(1),
-            config: self.config,
-            handlers,
-            stop: stop.clone(),
-        });
-        let tasks = TaskTracker::new();
-        let accepting = async {
-            loop {
-                // The semaphore is never closed.
-                let Ok(permit) = connections.clone().acquire_owned().await else { return };
-                match self.listener.accept().await {
-                    Ok((stream, peer)) => {
-                        let shared = shared.clone();
-                        tasks.spawn(async move {
-                            shared.connection(stream, peer).await;
-                            drop(permit);
-                        });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            () = stop.soft.cancelled() => {}
-            () = stop.hard.cancelled() => {}
-            () = accepting => {}
-        }
-        drop(self.listener);
-        tasks.close();
-        tasks.wait().await;
-    }
-}
-
-struct Shared<A: Admission, S> {
-    handlers: Handlers<A, S>,
-    config: ServerConfig,
-    stop: Stop,
-    associations: Arc<Semaphore>,
-    per_peer: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    next_id: AtomicU64,
+/// A connection that can carry PDUs.
+struct Carrier {
+    receiver: Receiver,
+    sender: Sender,
+    /// Until when it must have become an association.
+    deadline: Instant,
+    certificate: Option<PeerCertificate>,
 }
 
 /// An association that may begin: admitted, within the limits, contexts negotiated.
@@ -125,7 +66,7 @@ struct Opened<T> {
     accept: Pdu,
     contexts: Vec<AcceptedContext>,
     max_fragment: usize,
-    slot: Slot,
+    slot: AssociationSlot,
 }
 
 /// Why a connection does not become an association.
@@ -147,55 +88,90 @@ impl From<ProtocolError> for Refusal {
     }
 }
 
-/// One association's share of the limits.
-struct Slot {
-    _association: OwnedSemaphorePermit,
-    _peer: Option<PeerSlot>,
-}
-
-struct PeerSlot {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    ip: IpAddr,
-}
-
-impl Drop for PeerSlot {
-    fn drop(&mut self) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.ip) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&self.ip);
-            }
-        }
-    }
-}
-
 impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    /// Lives through a connection. `other` is its share among those that are no associations.
+    pub(super) async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<Arc<NodeTls>>,
+        other: AddressSlot,
+    ) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let span = tracing::info_span!(
             "dimse.association",
             association.id = id,
             association.peer = %peer,
+            association.tls = tls.is_some(),
             association.calling = field::Empty,
             association.called = field::Empty
         );
         let work = async {
-            match wire::split(stream, self.config.max_pdu, self.config.dimse_timeout) {
-                Ok((receiver, sender)) => self.converse(receiver, sender, id, peer).await,
-                Err(error) => {
-                    self.handlers.observer.connection_failed(id, peer, &EndCause::Connection(error.to_string()))
+            let carried = tokio::select! {
+                biased;
+                () = self.stop.soft.cancelled() => Err((EndCause::Stopped, None)),
+                () = self.stop.hard.cancelled() => Err((EndCause::Stopped, None)),
+                carried = self.carry(stream, tls.as_deref()) => carried,
+            };
+            match carried {
+                Ok(carrier) => self.converse(carrier, id, peer, other).await,
+                Err((cause, stream)) => {
+                    tracing::warn!(%cause, "connection failed before an association");
+                    self.handlers.observer.connection_failed(id, peer, &cause);
+                    if let Some(stream) = stream {
+                        self.close_after_alert(stream).await;
+                    }
                 }
             }
         };
         work.instrument(span).await;
     }
 
-    async fn converse(&self, mut receiver: Receiver, mut sender: Sender, id: u64, peer: SocketAddr) {
+    /// Shakes hands if the listener is one for TLS. An error comes with the connection on which the peer has been told.
+    async fn carry(&self, stream: TcpStream, tls: Option<&NodeTls>) -> Result<Carrier, (EndCause, Option<TcpStream>)> {
+        let deadline = Instant::now() + self.config.artim;
+        let failed = |error: io::Error| (EndCause::Connection(error.to_string()), None);
+        transport::prepare(&stream).map_err(failed)?;
+        let (transport, certificate) = match tls {
+            None => (Transport::Plain(stream), None),
+            Some(tls) => match timeout_at(deadline, tls.accept(stream)).await {
+                Err(_) => return Err((EndCause::Timeout(Waiting::Handshake), None)),
+                Ok(Err((error, stream))) => return Err((end_of_handshake(&error), Some(stream))),
+                Ok(Ok((stream, certificate))) => (Transport::Tls(Box::new(stream)), certificate),
+            },
+        };
+        let (mut receiver, sender) = wire::split(transport, self.config.max_pdu, self.config.dimse_timeout);
+        receiver.pace = Pace::new(self.config.min_bytes_per_second, self.config.pace_window);
+        Ok(Carrier { receiver, sender, deadline, certificate })
+    }
+
+    /// Lets the peer read why TLS failed; closing at once would take the alert away from it.
+    async fn close_after_alert(&self, stream: TcpStream) {
+        let (mut receiver, mut sender) = wire::split(Transport::Plain(stream), 0, self.config.close_timeout);
+        let close = async {
+            sender.shut_down().await;
+            receiver.wait_for_close(self.config.close_timeout).await;
+        };
+        tokio::select! {
+            biased;
+            () = close => {}
+            () = self.stop.hard.cancelled() => {}
+        }
+    }
+
+    async fn converse(&self, mut carrier: Carrier, id: u64, peer: SocketAddr, other: AddressSlot) {
         let opened = tokio::select! {
             biased;
             () = self.stop.hard.cancelled() => Err(Refusal::Stopped),
-            opened = self.open(&mut receiver, id, peer) => opened,
+            opened = self.open(&mut carrier, id, peer) => opened,
+        };
+        let Carrier { mut receiver, mut sender, .. } = carrier;
+        let other = match &opened {
+            Ok(_) => {
+                drop(other);
+                None
+            }
+            Err(_) => Some(other),
         };
         let last_pdu = match opened {
             Ok(opened) => self.associated(&mut receiver, &mut sender, opened).await,
@@ -217,6 +193,8 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
             }
         };
         let Some(last_pdu) = last_pdu else { return };
+        // What was an association counts among the others until it is closed, whatever their limit.
+        let other = other.or_else(|| self.others.take(subscriber(peer.ip()), usize::MAX));
         let close = async {
             if sender.write(&last_pdu).await.is_ok() {
                 sender.shut_down().await;
@@ -229,15 +207,16 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
             () = close => {}
             () = self.stop.hard.cancelled() => {}
         }
+        drop(other);
     }
 
     /// Reads and judges the association request.
-    async fn open(&self, receiver: &mut Receiver, id: u64, peer: SocketAddr) -> Result<Opened<A::Session>, Refusal> {
-        let deadline = Instant::now() + self.config.artim;
+    async fn open(&self, carrier: &mut Carrier, id: u64, peer: SocketAddr) -> Result<Opened<A::Session>, Refusal> {
+        let Carrier { receiver, deadline, certificate, .. } = carrier;
         let unit = tokio::select! {
             biased;
             () = self.stop.soft.cancelled() => return Err(Refusal::Stopped),
-            unit = receiver.next_until(deadline, Waiting::AssociationRequest) => unit?,
+            unit = receiver.next_until(*deadline, Waiting::AssociationRequest) => unit?,
         };
         let Unit::AssociateRequest(body) = unit else { return Err(unit.unexpected().into()) };
         let request = read_associate_request(&body)?;
@@ -249,7 +228,7 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
         let reject = |rejection| Refusal::Reject { calling: calling.clone(), called: called.clone(), rejection };
 
         opening::check_protocol(&request).map_err(reject)?;
-        let question = question(&request, id, peer).map_err(reject)?;
+        let question = question(&request, id, peer, certificate.take()).map_err(reject)?;
         let decision = timeout(self.config.artim, self.handlers.admission.admit(&question)).await;
         let session = match decision {
             Ok(Decision::Accept(session)) => session,
@@ -259,7 +238,7 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
         if self.stop.soft.is_cancelled() {
             return Err(reject(Rejection::TEMPORARY_CONGESTION));
         }
-        let slot = self.take_slot(peer.ip()).ok_or_else(|| reject(Rejection::LOCAL_LIMIT_EXCEEDED))?;
+        let slot = self.associations.take(peer.ip()).ok_or_else(|| reject(Rejection::LOCAL_LIMIT_EXCEEDED))?;
         let negotiated = opening::negotiate(&request, &*self.handlers.policy, self.config.max_pdu)?;
         let AssociationRequest { calling, called, implementation_class_uid, implementation_version, .. } = question;
         Ok(Opened {
@@ -296,6 +275,9 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
             session: Arc::new(session),
             counts: AssociationCounts::default(),
             in_flight: None,
+            link: Link::new(),
+            queued: std::collections::VecDeque::new(),
+            budget: &self.budget,
         };
         let work = async {
             let accept = write_associate(&accept)?;
@@ -321,26 +303,14 @@ impl<A: Admission, S: StoreService<A::Session>> Shared<A, S> {
         drop(slot);
         last_pdu
     }
-
-    fn take_slot(&self, ip: IpAddr) -> Option<Slot> {
-        let association = self.associations.clone().try_acquire_owned().ok()?;
-        let peer = match self.config.max_associations_per_peer {
-            None => None,
-            Some(most) => {
-                let mut counts = self.per_peer.lock().unwrap_or_else(PoisonError::into_inner);
-                let count = counts.entry(ip).or_default();
-                if *count >= most {
-                    return None;
-                }
-                *count += 1;
-                Some(PeerSlot { counts: self.per_peer.clone(), ip })
-            }
-        };
-        Some(Slot { _association: association, _peer: peer })
-    }
 }
 
-fn question(request: &AssociationRQ, id: u64, peer: SocketAddr) -> Result<AssociationRequest, Rejection> {
+fn question(
+    request: &AssociationRQ,
+    id: u64,
+    peer: SocketAddr,
+    certificate: Option<PeerCertificate>,
+) -> Result<AssociationRequest, Rejection> {
     use dicom_ul::pdu::UserVariableItem::{ImplementationClassUID, ImplementationVersionName};
     let items = &request.user_variables;
     let class_uid =
@@ -356,7 +326,20 @@ fn question(request: &AssociationRQ, id: u64, peer: SocketAddr) -> Result<Associ
         implementation_class_uid: class_uid.unwrap_or_default(),
         implementation_version: version.unwrap_or_default(),
         user_identity: opening::user_identity(request),
+        certificate,
+        wants_storage: opening::wants_storage(request),
     })
+}
+
+/// A peer that says nothing, or goes away in the middle, is no failure of TLS.
+fn end_of_handshake(error: &io::Error) -> EndCause {
+    match error.kind() {
+        io::ErrorKind::InvalidData => EndCause::Handshake(error.to_string()),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            EndCause::PeerClosed
+        }
+        _ => EndCause::Connection(error.to_string()),
+    }
 }
 
 /// What a fault means, and the A-ABORT it deserves; none when the peer is gone or does not read.

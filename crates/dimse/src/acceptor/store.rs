@@ -83,7 +83,7 @@ impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
         if !context.peer_is_scu {
             return Err(Status::UNRECOGNIZED_OPERATION);
         }
-        if !self.handlers.policy.stores(&context.abstract_syntax) {
+        if !self.handlers.policy.stores(&context.accepted_as) {
             return Err(Status::SOP_CLASS_NOT_SUPPORTED);
         }
         if !has_data_set {
@@ -101,7 +101,7 @@ impl<A: Admission, S: StoreService<A::Session>> Conversation<'_, A, S> {
             message_id: command.message_id().map_err(|_| Status::MISTYPED_ARGUMENT)?,
             sop_class,
             sop_instance,
-            priority: command.u16(element::PRIORITY).ok().flatten().unwrap_or(0),
+            priority: command.priority(),
             move_originator: command.move_originator(),
         })
     }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use bytes::BytesMut;
 use dokuei_domain::{AeTitle, SopClassUid, TransferSyntaxUid};
 use tokio::{
     net::{TcpStream, ToSocketAddrs, lookup_host},
@@ -11,17 +10,18 @@ use tokio::{
 
 use super::{
     AssociationError, NegotiatedContext, ProposedContext, RequestOptions, RequestorTimeouts,
-    options::{association_request, negotiated_contexts},
+    incoming::{Awaited, Incoming},
+    options::{association_request, extended_answers, negotiated_contexts, user_identity_response},
 };
 use crate::{
-    Abort, ProtocolError, Status, Waiting,
+    Abort, ClientTls, ProtocolError, Status, Waiting,
     association_pdu::{
         abort_pdu, fragment_limit, peer_max_length, read_associate_accept, release_request_pdu, release_response_pdu,
         write_associate,
     },
-    command::{CommandField, CommandSet, MAX_COMMAND_LENGTH, element},
-    fault::Fault,
-    wire::{self, Receiver, Sender, Unit},
+    command::{CommandField, CommandSet, element},
+    transport::{self, Transport},
+    wire::{self, Sender, Unit},
 };
 
 /// The largest fragment we send.
@@ -31,11 +31,12 @@ const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// An established association on which we are the requestor. Dropping it closes the connection, which the peer sees as a failure: release it.
 pub struct Association {
-    pub(super) receiver: Receiver,
+    pub(super) incoming: Incoming,
     pub(super) sender: Sender,
     pub(super) timeouts: RequestorTimeouts,
     pub(super) ended: bool,
-    contexts: Vec<NegotiatedContext>,
+    extended: Vec<(SopClassUid, Vec<u8>)>,
+    identity_response: Option<Vec<u8>>,
     peer: SocketAddr,
     last_message_id: u16,
 }
@@ -44,7 +45,7 @@ impl std::fmt::Debug for Association {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Association")
             .field("peer", &self.peer)
-            .field("contexts", &self.contexts)
+            .field("contexts", &self.incoming.contexts)
             .finish_non_exhaustive()
     }
 }
@@ -59,15 +60,24 @@ impl Association {
         let request = request.map_err(|_| AssociationError::Request("titles, UIDs or identity do not fit the PDU"))?;
         let stream = connect(address, options.timeouts).await?;
         let peer = stream.peer_addr().map_err(AssociationError::Connection)?;
+        transport::prepare(&stream).map_err(AssociationError::Connection)?;
+        let transport = secure(stream, options).await?;
         let max_pdu = options.max_pdu.clamp(4096, 16 << 20);
-        let (receiver, sender) =
-            wire::split(stream, max_pdu, options.timeouts.response).map_err(AssociationError::Connection)?;
+        let (receiver, sender) = wire::split(transport, max_pdu, options.timeouts.response);
         let timeouts = options.timeouts;
-        let mut association =
-            Self { receiver, sender, timeouts, ended: false, contexts: Vec::new(), peer, last_message_id: 0 };
+        let mut association = Self {
+            incoming: Incoming::new(receiver, timeouts.response),
+            sender,
+            timeouts,
+            ended: false,
+            extended: Vec::new(),
+            identity_response: None,
+            peer,
+            last_message_id: 0,
+        };
         let negotiated = association.negotiate(&request, options).await;
         association.settle(negotiated).await?;
-        if association.contexts.iter().all(|context| context.transfer_syntax.is_err()) {
+        if association.incoming.contexts.iter().all(|context| context.transfer_syntax.is_err()) {
             // The answer to the release changes nothing any more.
             let _ = association.release().await;
             return Err(AssociationError::NoContextAccepted);
@@ -75,12 +85,23 @@ impl Association {
         Ok(association)
     }
 
-    /// Checks that a DICOM node answers under `called` (C-ECHO on an association of its own).
+    /// Checks that a DICOM node answers under `called` (C-ECHO on an association of its own), without TLS.
     pub async fn verify(
         address: impl ToSocketAddrs + std::fmt::Debug,
         calling: AeTitle,
         called: AeTitle,
         timeouts: RequestorTimeouts,
+    ) -> Result<Status, AssociationError> {
+        Self::verify_over(address, calling, called, timeouts, None).await
+    }
+
+    /// As [`verify`](Self::verify), over TLS when it is given.
+    pub async fn verify_over(
+        address: impl ToSocketAddrs + std::fmt::Debug,
+        calling: AeTitle,
+        called: AeTitle,
+        timeouts: RequestorTimeouts,
+        tls: Option<ClientTls>,
     ) -> Result<Status, AssociationError> {
         use dicom_dictionary_std::uids::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION};
         let not_a_uid = |_| AssociationError::Request("not a UID");
@@ -88,12 +109,11 @@ impl Association {
         for uid in [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN] {
             transfer_syntaxes.push(TransferSyntaxUid::parse(uid).map_err(not_a_uid)?);
         }
-        let context = ProposedContext {
-            abstract_syntax: SopClassUid::parse(VERIFICATION).map_err(not_a_uid)?,
-            transfer_syntaxes,
-        };
+        let verification = SopClassUid::parse(VERIFICATION).map_err(not_a_uid)?;
+        let context = ProposedContext::new(verification, transfer_syntaxes);
         let mut options = RequestOptions::new(calling, called, vec![context]);
         options.timeouts = timeouts;
+        options.tls = tls;
         let mut association = Self::request(address, &options).await?;
         let status = association.echo().await?;
         association.release().await?;
@@ -102,7 +122,18 @@ impl Association {
 
     /// What became of each proposed context, in the order of the proposal.
     pub fn contexts(&self) -> &[NegotiatedContext] {
-        &self.contexts
+        &self.incoming.contexts
+    }
+
+    /// What the acceptor answered to our SOP class extended negotiation; `None` when it did not.
+    pub fn extended(&self, sop_class: &SopClassUid) -> Option<&[u8]> {
+        self.extended.iter().find(|(of, _)| of == sop_class).map(|(_, information)| information.as_slice())
+    }
+
+    /// The server response to our user identity (PS3.7 D.3.3.7.2), empty for user names; `None` when there was none. An acceptor that does not know user
+    /// identity leaves it out, so that who asked for a response and got none is not known to the peer.
+    pub fn user_identity_response(&self) -> Option<&[u8]> {
+        self.identity_response.as_deref()
     }
 
     /// After an error or an abort of the peer: nothing more can be sent.
@@ -120,25 +151,28 @@ impl Association {
             context.abstract_syntax == *sop_class
                 && context.transfer_syntax.as_ref().is_ok_and(|ts| ts == transfer_syntax)
         };
-        self.contexts.iter().find(fits).map(|context| context.id)
+        self.incoming.contexts.iter().find(fits).map(|context| context.id)
     }
 
     /// C-ECHO (PS3.7 9.1.5).
     pub async fn echo(&mut self) -> Result<Status, AssociationError> {
         let verification = dicom_dictionary_std::uids::VERIFICATION;
         let of_verification = |context: &&NegotiatedContext| context.abstract_syntax.as_str() == verification;
-        let context = self.contexts.iter().filter(of_verification).find(|context| context.transfer_syntax.is_ok());
+        let mut contexts = self.incoming.contexts.iter().filter(of_verification);
+        let context = contexts.find(|context| context.transfer_syntax.is_ok());
         let context_id = context.map(|context| context.id).ok_or(AssociationError::NoContextAccepted)?;
         let message_id = self.begin(context_id)?;
-        let command = CommandSet::new(CommandField::C_ECHO_RQ)
+        let request = CommandField::C_ECHO_RQ;
+        let command = CommandSet::new(request)
             .with_uid(element::AFFECTED_SOP_CLASS_UID, verification)
             .with_u16(element::MESSAGE_ID, message_id)
             .with_data_set(false);
         let exchange = async {
             self.sender.write_command(context_id, &command.encode()).await?;
             let deadline = Instant::now() + self.timeouts.response;
-            let response = next_command(&mut self.receiver, context_id, Some(deadline)).await?;
-            Ok(response_status(&response, CommandField::C_ECHO_RSP, message_id)?)
+            let awaited = Awaited { context_id, message_id, request };
+            let response = self.incoming.response(awaited, Some(deadline)).await?;
+            Ok(response.command.status().map_err(ProtocolError::from)?)
         };
         let result = exchange.await;
         self.settle(result).await
@@ -154,7 +188,7 @@ impl Association {
         let exchange = async {
             self.sender.write(&release_request_pdu()).await?;
             loop {
-                match self.receiver.next_until(deadline, Waiting::ReleaseResponse).await? {
+                match self.incoming.receiver.next_until(deadline, Waiting::ReleaseResponse).await? {
                     Unit::ReleaseResponse => return Ok(()),
                     Unit::ReleaseRequest => self.sender.write(&release_response_pdu()).await?,
                     Unit::Fragment(_) => {}
@@ -176,14 +210,16 @@ impl Association {
     async fn negotiate(&mut self, request: &[u8], options: &RequestOptions) -> Result<(), AssociationError> {
         self.sender.write(request).await?;
         let deadline = Instant::now() + self.timeouts.association;
-        let accept = match self.receiver.next_until(deadline, Waiting::AssociationResponse).await? {
+        let accept = match self.incoming.receiver.next_until(deadline, Waiting::AssociationResponse).await? {
             Unit::AssociateAccept(body) => read_associate_accept(&body)?,
             Unit::AssociateReject(rejection) => return Err(AssociationError::Rejected(rejection)),
             other => return Err(other.unexpected().into()),
         };
-        self.contexts = negotiated_contexts(options, &accept)?;
+        self.incoming.contexts = negotiated_contexts(options, &accept)?;
+        self.extended = extended_answers(&accept);
+        self.identity_response = user_identity_response(&accept);
         self.sender.max_fragment = fragment_limit(peer_max_length(&accept.user_variables), MAX_FRAGMENT)?;
-        self.receiver.establish();
+        self.incoming.receiver.establish();
         Ok(())
     }
 
@@ -192,7 +228,8 @@ impl Association {
         if self.ended {
             return Err(AssociationError::Ended);
         }
-        let accepted = self.contexts.iter().any(|context| context.id == context_id && context.transfer_syntax.is_ok());
+        let mut contexts = self.incoming.contexts.iter();
+        let accepted = contexts.any(|context| context.id == context_id && context.transfer_syntax.is_ok());
         if !accepted {
             return Err(AssociationError::NotAccepted(context_id));
         }
@@ -220,7 +257,7 @@ impl Association {
         self.ended = true;
         if self.sender.write(&abort_pdu(abort)).await.is_ok() {
             self.sender.shut_down().await;
-            self.receiver.wait_for_close(CLOSE_TIMEOUT).await;
+            self.incoming.receiver.wait_for_close(CLOSE_TIMEOUT).await;
         }
     }
 }
@@ -247,47 +284,10 @@ async fn connect(
     Err(last)
 }
 
-/// The next whole command set on a context, without a data set.
-pub(super) async fn next_command(
-    receiver: &mut Receiver,
-    context_id: u8,
-    deadline: Option<Instant>,
-) -> Result<CommandSet, Fault> {
-    let mut collected = BytesMut::new();
-    loop {
-        let unit = match deadline {
-            Some(deadline) => receiver.next_until(deadline, Waiting::Response).await?,
-            None => receiver.next().await?,
-        };
-        let fragment = match unit {
-            Unit::Fragment(fragment) => fragment,
-            other => return Err(other.unexpected()),
-        };
-        if fragment.context_id != context_id {
-            return Err(ProtocolError::InterleavedContext { expected: context_id, got: fragment.context_id }.into());
-        }
-        if !fragment.command {
-            return Err(ProtocolError::UnexpectedDataSet.into());
-        }
-        if collected.len() + fragment.data.len() > MAX_COMMAND_LENGTH {
-            return Err(ProtocolError::CommandTooLong { limit: MAX_COMMAND_LENGTH }.into());
-        }
-        collected.extend_from_slice(&fragment.data);
-        if fragment.last {
-            return Ok(CommandSet::parse(collected.freeze()).map_err(ProtocolError::from)?);
-        }
-    }
-}
-
-/// The status of the response to one of our requests; anything else on the association is an error.
-pub(super) fn response_status(
-    response: &CommandSet,
-    expected: CommandField,
-    message_id: u16,
-) -> Result<Status, ProtocolError> {
-    let field = response.command_field()?;
-    if field != expected || response.message_id_being_responded_to()? != message_id {
-        return Err(ProtocolError::UnexpectedMessage(field.0));
-    }
-    Ok(response.status()?)
+/// Shakes hands if it should be TLS.
+async fn secure(stream: TcpStream, options: &RequestOptions) -> Result<Transport, AssociationError> {
+    let Some(tls) = &options.tls else { return Ok(Transport::Plain(stream)) };
+    let handshake = timeout(options.timeouts.connect, tls.connect(stream)).await;
+    let stream = handshake.map_err(|_| AssociationError::Timeout(Waiting::Handshake))?;
+    Ok(Transport::Tls(Box::new(stream.map_err(AssociationError::Handshake)?)))
 }

@@ -18,6 +18,9 @@ pub enum AssociationError {
     Rejected(Rejection),
     #[error("peer aborted the association: {0}")]
     Aborted(Abort),
+    /// In order, while we waited for an event.
+    #[error("peer released the association")]
+    Released,
     #[error("peer closed the connection")]
     Closed,
     #[error("timed out waiting for {0}")]
@@ -26,6 +29,8 @@ pub enum AssociationError {
     Protocol(#[source] ProtocolError),
     #[error("peer accepts none of the proposed presentation contexts")]
     NoContextAccepted,
+    #[error("TLS handshake failed; check the certificates and authorities of both sides")]
+    Handshake(#[source] io::Error),
     #[error("connection failed")]
     Connection(#[source] io::Error),
     #[error("{0} presentation contexts proposed; one association carries 1 to 128")]
@@ -50,12 +55,15 @@ impl AssociationError {
         match self {
             Self::Connect { .. }
             | Self::Aborted(_)
+            | Self::Released
             | Self::Closed
             | Self::Timeout(_)
             | Self::Connection(_)
             | Self::Ended
             | Self::KeepsFailing(_) => true,
             Self::Rejected(rejection) => rejection.is_transient(),
+            // What TLS itself found wrong stays wrong; a peer that went away may come back.
+            Self::Handshake(error) => error.kind() != io::ErrorKind::InvalidData,
             Self::Protocol(_)
             | Self::NoContextAccepted
             | Self::ContextCount(_)

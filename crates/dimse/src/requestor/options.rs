@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use dicom_ul::pdu::{
-    AssociationAC, AssociationRQ, PresentationContextProposed, PresentationContextResultReason,
+    AssociationAC, AssociationRQ, PresentationContextProposed, PresentationContextResultReason, RequestorRoles,
     UserIdentity as WireIdentity, UserIdentityType, UserVariableItem,
 };
 use dokuei_domain::{AeTitle, SopClassUid, TransferSyntaxUid};
 
 use super::AssociationError;
 use crate::{
-    APPLICATION_CONTEXT, ContextRejection, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, ProtocolError,
-    UserIdentity, association_pdu::trim_uid,
+    APPLICATION_CONTEXT, ClientTls, ContextRejection, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME,
+    ProtocolError, Roles, UserIdentity,
+    association_pdu::{USER_IDENTITY_RESPONSE, trim_uid},
 };
 
 /// One association carries as many contexts as there are odd numbers in a byte (PS3.8 9.3.2.2).
@@ -30,6 +31,10 @@ pub struct RequestOptions {
     pub max_pdu: u32,
     pub timeouts: RequestorTimeouts,
     pub user_identity: Option<UserIdentity>,
+    /// SOP class extended negotiations to propose (PS3.7 D.3.3.5).
+    pub extended: Vec<(SopClassUid, Vec<u8>)>,
+    /// `None`: plain DICOM.
+    pub tls: Option<ClientTls>,
 }
 
 impl RequestOptions {
@@ -41,6 +46,8 @@ impl RequestOptions {
             max_pdu: 131_072,
             timeouts: RequestorTimeouts::default(),
             user_identity: None,
+            extended: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -50,6 +57,21 @@ impl RequestOptions {
 pub struct ProposedContext {
     pub abstract_syntax: SopClassUid,
     pub transfer_syntaxes: Vec<TransferSyntaxUid>,
+    /// Roles that we select (PS3.7 D.3.3.4), one choice for each SOP class; without it we are the user.
+    pub roles: Option<Roles>,
+}
+
+impl ProposedContext {
+    /// A context on which we are the user.
+    pub const fn new(abstract_syntax: SopClassUid, transfer_syntaxes: Vec<TransferSyntaxUid>) -> Self {
+        Self { abstract_syntax, transfer_syntaxes, roles: None }
+    }
+
+    #[must_use]
+    pub const fn with_roles(mut self, roles: Roles) -> Self {
+        self.roles = Some(roles);
+        self
+    }
 }
 
 /// How long a requestor waits.
@@ -79,6 +101,8 @@ pub struct NegotiatedContext {
     pub abstract_syntax: SopClassUid,
     /// The one to use, or why there is none.
     pub transfer_syntax: Result<TransferSyntaxUid, ContextRejection>,
+    /// What we may be. An acceptor that does not answer a role selection lets us be the user only.
+    pub roles: Roles,
 }
 
 pub(super) fn association_request(options: &RequestOptions) -> Result<AssociationRQ, AssociationError> {
@@ -94,6 +118,19 @@ pub(super) fn association_request(options: &RequestOptions) -> Result<Associatio
         UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
         UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
     ];
+    for context in &options.contexts {
+        let of_class = options.contexts.iter().find(|other| other.abstract_syntax == context.abstract_syntax);
+        if let (Some(roles), true) = (context.roles, of_class.is_some_and(|first| std::ptr::eq(first, context))) {
+            user_variables.push(UserVariableItem::ScuScpRoleSelectionSubItem(
+                context.abstract_syntax.to_string(),
+                RequestorRoles { scu: roles.scu, scp: roles.scp },
+            ));
+        }
+    }
+    for (sop_class, information) in &options.extended {
+        user_variables
+            .push(UserVariableItem::SopClassExtendedNegotiationSubItem(sop_class.to_string(), information.clone()));
+    }
     if let Some(identity) = &options.user_identity {
         user_variables.push(identity_item(identity)?);
     }
@@ -139,9 +176,44 @@ pub(super) fn negotiated_contexts(
                     .ok_or(ProtocolError::MalformedPdu("acceptor chose a transfer syntax that was not proposed"))?)
             }
         };
-        contexts.push(NegotiatedContext { id, abstract_syntax: proposed.abstract_syntax.clone(), transfer_syntax });
+        let abstract_syntax = proposed.abstract_syntax.clone();
+        let roles = granted_roles(proposed.roles, &abstract_syntax, accept);
+        contexts.push(NegotiatedContext { id, abstract_syntax, transfer_syntax, roles });
     }
     Ok(contexts)
+}
+
+/// What an acceptor leaves of the roles that we selected; it cannot add any.
+fn granted_roles(proposed: Option<Roles>, abstract_syntax: &SopClassUid, accept: &AssociationAC) -> Roles {
+    let answer = accept.user_variables.iter().find_map(|item| match item {
+        UserVariableItem::ScuScpRoleSelectionSubItem(uid, roles) if trim_uid(uid) == abstract_syntax.as_str() => {
+            Some(Roles { scu: roles.scu, scp: roles.scp })
+        }
+        _ => None,
+    });
+    match (proposed, answer) {
+        (Some(proposed), Some(answer)) => Roles { scu: proposed.scu && answer.scu, scp: proposed.scp && answer.scp },
+        _ => Roles::USER,
+    }
+}
+
+/// The service class application information of each SOP class that the acceptor answered.
+pub(super) fn extended_answers(accept: &AssociationAC) -> Vec<(SopClassUid, Vec<u8>)> {
+    let answer = |item: &UserVariableItem| match item {
+        UserVariableItem::SopClassExtendedNegotiationSubItem(uid, information) => {
+            Some((SopClassUid::parse(trim_uid(uid)).ok()?, information.clone()))
+        }
+        _ => None,
+    };
+    accept.user_variables.iter().filter_map(answer).collect()
+}
+
+/// The server response of the user identity negotiation, without its length field.
+pub(super) fn user_identity_response(accept: &AssociationAC) -> Option<Vec<u8>> {
+    accept.user_variables.iter().find_map(|item| match item {
+        UserVariableItem::Unknown(USER_IDENTITY_RESPONSE, bytes) => Some(bytes.get(2..).unwrap_or_default().to_vec()),
+        _ => None,
+    })
 }
 
 /// 1, 3, 5 … 255.
@@ -177,10 +249,10 @@ mod tests {
     use super::*;
 
     fn options(contexts: usize) -> RequestOptions {
-        let context = ProposedContext {
-            abstract_syntax: SopClassUid::parse("1.2.840.10008.1.1").unwrap(),
-            transfer_syntaxes: vec![TransferSyntaxUid::parse("1.2.840.10008.1.2").unwrap()],
-        };
+        let context = ProposedContext::new(
+            SopClassUid::parse("1.2.840.10008.1.1").unwrap(),
+            vec![TransferSyntaxUid::parse("1.2.840.10008.1.2").unwrap()],
+        );
         RequestOptions::new(AeTitle::parse("A").unwrap(), AeTitle::parse("B").unwrap(), vec![context; contexts])
     }
 

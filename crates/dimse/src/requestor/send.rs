@@ -11,7 +11,7 @@ use super::{
     Association, AssociationError, ProposedContext, RequestOptions, RequestorTimeouts, StoreOperation,
     options::MAX_CONTEXTS,
 };
-use crate::Status;
+use crate::{ClientTls, Status};
 
 /// Associations in a row that end before they have stored anything; then the peer is taken to be unable.
 const MAX_FRUITLESS: usize = 3;
@@ -45,6 +45,8 @@ pub struct Target {
     pub calling: AeTitle,
     pub called: AeTitle,
     pub timeouts: RequestorTimeouts,
+    /// `None`: plain DICOM.
+    pub tls: Option<ClientTls>,
 }
 
 /// What became of one object.
@@ -107,6 +109,7 @@ pub async fn send_objects<O: OutgoingObject>(
         }
         let mut options = RequestOptions::new(target.calling.clone(), target.called.clone(), contexts);
         options.timeouts = target.timeouts;
+        options.tls.clone_from(&target.tls);
         let mut association = match Association::request(target.address.as_str(), &options).await {
             Ok(association) => association,
             Err(AssociationError::NoContextAccepted) => {
@@ -173,10 +176,7 @@ fn next_batch<O: OutgoingObject>(objects: &[O]) -> (&[O], Vec<ProposedContext>) 
         }
         for (sop_class, transfer_syntax) in needed {
             if known.insert((sop_class, transfer_syntax)) {
-                contexts.push(ProposedContext {
-                    abstract_syntax: sop_class.clone(),
-                    transfer_syntaxes: vec![transfer_syntax.clone()],
-                });
+                contexts.push(ProposedContext::new(sop_class.clone(), vec![transfer_syntax.clone()]));
             }
         }
         count += 1;

@@ -7,12 +7,9 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{
-    Association, AssociationError,
-    association::{next_command, response_status},
-};
+use super::{Association, AssociationError, incoming::Awaited};
 use crate::{
-    Status, Waiting,
+    ProtocolError, Status, Waiting,
     command::{CommandField, CommandSet, element},
     wire::{DATA_HEADER, Sender, data_header, put_command},
 };
@@ -77,7 +74,8 @@ impl Association {
     ) -> Result<Status, AssociationError> {
         let limit = self.timeouts.response;
         let sending = send_message(&mut self.sender, context_id, command, data_set, length);
-        let receiving = next_command(&mut self.receiver, context_id, None);
+        let awaited = Awaited { context_id, message_id, request: CommandField::C_STORE_RQ };
+        let receiving = self.incoming.response(awaited, None);
         tokio::pin!(sending, receiving);
         let response = tokio::select! {
             biased;
@@ -101,7 +99,7 @@ impl Association {
                 Err(error) => return Err(error),
             },
         };
-        Ok(response_status(&response, CommandField::C_STORE_RSP, message_id)?)
+        Ok(response.command.status().map_err(ProtocolError::from)?)
     }
 }
 

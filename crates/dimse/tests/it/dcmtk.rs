@@ -12,7 +12,7 @@ use dokuei_dimse::{
 use tokio::{net::TcpListener, process::Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::*;
+use crate::{desk::Desk, support::*};
 
 fn tool(name: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -102,6 +102,34 @@ async fn echoscu_is_answered() {
     assert!(implementation_version.starts_with("OFFIS_DCMTK"), "{implementation_version}");
     let (cause, counts, _) = node.ended().await;
     assert_eq!((cause, counts), (EndCause::Released, AssociationCounts { echoes: 3, ..AssociationCounts::default() }));
+}
+
+#[tokio::test]
+async fn findscu_is_answered_and_can_cancel() {
+    let mut desk = Desk::open(5).await;
+    for (cancel, responses) in [(None, 5), (Some("2"), 2)] {
+        let mut findscu = tool("findscu");
+        findscu.args([
+            "-v",
+            "-S",
+            "-aet",
+            "HOSP1",
+            "-aec",
+            "DOKUEI",
+            "-k",
+            "QueryRetrieveLevel=STUDY",
+            "-k",
+            "PatientID=",
+        ]);
+        findscu.args(cancel.iter().flat_map(|after| ["--cancel", *after]));
+        with_address(&mut findscu, &desk.node);
+        let output = run(&mut findscu).await;
+        assert!(output.status.success(), "{}", words(&output));
+        assert!(words(&output).contains(&format!("Find Response: {responses}")), "{}", words(&output));
+        let (cause, counts, _) = desk.node.ended().await;
+        assert_eq!((cause, counts.queries), (EndCause::Released, 1));
+        desk.matches.add_permits(50);
+    }
 }
 
 #[tokio::test]
@@ -219,7 +247,7 @@ async fn storescp_receives_what_we_send() {
         let count = objects.len();
         let (listener, command) = storescp(received.path(), options).await;
         let address = listener.local_addr().unwrap().to_string();
-        let target = Target { address, calling: ae("DOKUEI"), called: ae("HOSP1"), timeouts: patient() };
+        let target = Target { address, calling: ae("DOKUEI"), called: ae("HOSP1"), timeouts: patient(), tls: None };
         let stop = CancellationToken::new();
         let (output, report) =
             tokio::join!(serve_one(&listener, command), send_objects(&target, objects, &stop, |_, _| {}));
@@ -249,7 +277,7 @@ async fn storescp_that_refuses_or_aborts_is_reported_as_it_is() {
         let received = tempfile::tempdir().unwrap();
         let (listener, command) = storescp(received.path(), &[option]).await;
         let address = listener.local_addr().unwrap().to_string();
-        let target = Target { address, calling: ae("DOKUEI"), called: ae("HOSP1"), timeouts: patient() };
+        let target = Target { address, calling: ae("DOKUEI"), called: ae("HOSP1"), timeouts: patient(), tls: None };
         let objects = [Part10File::open(&path).await.unwrap()];
         let (_, report) = tokio::join!(serve_one(&listener, command), send_objects(&target, objects, &stop, |_, _| {}));
 

@@ -2,7 +2,7 @@
 
 use std::{io::Cursor, sync::Arc, time::Duration};
 
-use dokuei_dimse::{Association, AssociationError, EndCause, Rejection, ServerConfig, Status, StoreOperation};
+use dokuei_dimse::{Association, AssociationError, EndCause, Rejection, ServerConfig, Status, StoreOperation, Waiting};
 use tokio::sync::Semaphore;
 
 use crate::support::*;
@@ -156,4 +156,60 @@ async fn eight_senders_do_not_mix() {
         assert!(object.bytes.iter().zip(pattern(300_000 + sender)).all(|(seen, sent)| *seen == sent ^ mask));
         assert_eq!(object.bytes.len(), 300_000 + sender);
     }
+}
+
+#[tokio::test]
+async fn an_address_that_only_connects_cannot_take_the_others_places() {
+    let config = ServerConfig { max_other_connections_per_peer: Some(2), ..quick() };
+    let mut node = Node::with(config, Behaviour::Keep).await;
+    let mut working = Association::request(node.address, &options()).await.unwrap();
+    assert!(matches!(node.event().await, Event::Accepted { .. }));
+
+    // Two that say nothing are its share; an association is none of them.
+    let (mut first, second) = (RawPeer::connect(node.address).await, RawPeer::connect(node.address).await);
+    let mut third = RawPeer::connect(node.address).await;
+    assert_eq!(node.event().await, Event::ConnectionFailed(EndCause::TooManyConnections));
+    third.closed().await;
+    assert_eq!(working.echo().await.unwrap(), Status::SUCCESS);
+
+    // Its place is free again as soon as it has become an association.
+    first.send(&associate_request(&[(1, CT, &[EXPLICIT])], &[max_length(16_384)])).await;
+    assert_eq!(first.receive().await.0, 2);
+    assert!(matches!(node.event().await, Event::Accepted { .. }));
+    let fourth = RawPeer::connect(node.address).await;
+    drop((second, fourth));
+    working.release().await.unwrap();
+    first.release().await;
+    node.stop.soft.cancel();
+    node.stopped().await;
+}
+
+#[tokio::test]
+async fn a_message_that_only_trickles_is_ended_although_it_is_never_silent() {
+    let config = ServerConfig {
+        min_bytes_per_second: 1_000_000,
+        pace_window: Duration::from_millis(200),
+        dimse_timeout: Duration::from_secs(30),
+        ..quick()
+    };
+    let mut node = Node::with(config, Behaviour::Keep).await;
+    let mut peer = RawPeer::associated(node.address).await;
+    peer.send(&command(1, &store(1, "1.2.3"))).await;
+    let (mut from_node, mut to_node) = peer.stream.into_split();
+    let trickle = tokio::spawn(async move {
+        // Bytes of a fragment that will never be whole.
+        while tokio::io::AsyncWriteExt::write_all(&mut to_node, &data(1, false, &[7])).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+
+    let (cause, _, abandoned) = node.ended().await;
+    assert_eq!(cause, EndCause::Timeout(Waiting::FasterMessage));
+    assert_eq!(abandoned.unwrap().sop_instance.as_str(), "1.2.3");
+    let mut last = Vec::new();
+    let _ = soon("the close", tokio::io::AsyncReadExt::read_to_end(&mut from_node, &mut last)).await;
+    assert_eq!(last.first(), Some(&7), "no A-ABORT: {last:02x?}");
+    trickle.abort();
+    node.stop.soft.cancel();
+    node.stopped().await;
 }

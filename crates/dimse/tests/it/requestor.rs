@@ -239,7 +239,7 @@ impl OutgoingObject for Object {
 }
 
 fn target(address: std::net::SocketAddr) -> Target {
-    Target { address: address.to_string(), calling: ae("HOSP1"), called: ae("DOKUEI"), timeouts: patient() }
+    Target { address: address.to_string(), calling: ae("HOSP1"), called: ae("DOKUEI"), timeouts: patient(), tls: None }
 }
 
 #[tokio::test]

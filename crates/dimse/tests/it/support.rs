@@ -1,4 +1,4 @@
-//! A node that keeps objects in memory and tells what happens, and a peer that speaks bytes.
+//! A node that keeps objects in memory and tells what happens.
 
 use std::{
     net::SocketAddr,
@@ -8,19 +8,19 @@ use std::{
 
 use bytes::Bytes;
 use dokuei_dimse::{
-    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, Decision, EndCause, Handlers,
-    ObjectInFlight, Observer, ProposedContext, Rejection, RequestOptions, RequestorTimeouts, Server, ServerConfig,
-    Status, Stop, StoragePolicy, StoreRequest, StoreService, StoreSink, UserIdentity,
-    command::{CommandField, CommandSet, element},
+    Admission, AssociationCounts, AssociationEnd, AssociationInfo, AssociationRequest, ContextPolicy, Decision,
+    EndCause, Handlers, NodeTls, NormalizedService, ObjectInFlight, Observer, PeerCertificate, ProposedContext,
+    QueryService, Rejection, RequestOptions, RequestorTimeouts, Server, ServerConfig, Status, Stop, StoragePolicy,
+    StoreRequest, StoreService, StoreSink, UserIdentity,
 };
 use dokuei_domain::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
     task::JoinHandle,
     time::timeout,
 };
+
+pub(crate) use crate::raw::*;
 
 pub(crate) const VERIFICATION: &str = "1.2.840.10008.1.1";
 pub(crate) const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
@@ -53,6 +53,7 @@ pub(crate) struct Stored {
     pub(crate) bytes: Vec<u8>,
     pub(crate) calling: String,
     pub(crate) user: Option<UserIdentity>,
+    pub(crate) certificate: Option<PeerCertificate>,
 }
 
 /// How the node's store answers.
@@ -67,6 +68,7 @@ pub(crate) enum Behaviour {
 }
 
 pub(crate) struct Node {
+    /// Of the listener for TLS, if it has one.
     pub(crate) address: SocketAddr,
     pub(crate) stop: Stop,
     stored: Arc<Mutex<Vec<Stored>>>,
@@ -84,15 +86,45 @@ impl Node {
     }
 
     pub(crate) async fn with(config: ServerConfig, behaviour: Behaviour) -> Self {
+        Self::offering(config, behaviour, StoragePolicy, Arc::new(()), Arc::new(())).await
+    }
+
+    pub(crate) async fn offering(
+        config: ServerConfig,
+        behaviour: Behaviour,
+        policy: impl ContextPolicy,
+        normalized: Arc<dyn NormalizedService<Session>>,
+        query: Arc<dyn QueryService<Session>>,
+    ) -> Self {
+        Self::serving(config, behaviour, policy, (normalized, query), None).await
+    }
+
+    /// A node that listens for TLS too.
+    pub(crate) async fn with_tls(config: ServerConfig, tls: Arc<NodeTls>) -> Self {
+        Self::serving(config, Behaviour::Keep, StoragePolicy, (Arc::new(()), Arc::new(())), Some(tls)).await
+    }
+
+    async fn serving(
+        config: ServerConfig,
+        behaviour: Behaviour,
+        policy: impl ContextPolicy,
+        (normalized, query): (Arc<dyn NormalizedService<Session>>, Arc<dyn QueryService<Session>>),
+        tls: Option<Arc<NodeTls>>,
+    ) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let stored = Arc::default();
         let stop = Stop::default();
-        let bound = Server::bind("127.0.0.1:0", config).await.unwrap();
-        let address = bound.local_addr();
+        let mut bound = Server::bind("127.0.0.1:0", config).await.unwrap();
+        let mut address = bound.local_addr();
+        if let Some(tls) = tls {
+            address = bound.bind_tls("127.0.0.1:0", tls).await.unwrap();
+        }
         let handlers = Handlers {
             admission: Door,
-            policy: Box::new(StoragePolicy),
+            policy: Box::new(policy),
             store: Archive { stored: Arc::clone(&stored), events: sender.clone(), behaviour },
+            normalized,
+            query,
             observer: Box::new(Watcher(sender)),
         };
         let serving = tokio::spawn(bound.serve(handlers, stop.clone()));
@@ -127,6 +159,7 @@ impl Node {
 pub(crate) struct Session {
     calling: AeTitle,
     user: Option<UserIdentity>,
+    certificate: Option<PeerCertificate>,
 }
 
 struct Door;
@@ -141,7 +174,8 @@ impl Admission for Door {
             ("BUSY", _) => Decision::Reject(Rejection::TEMPORARY_CONGESTION),
             ("PATIENT", _) => std::future::pending().await,
             (_, "DOKUEI") => {
-                Decision::Accept(Session { calling: request.calling.clone(), user: request.user_identity.clone() })
+                let (calling, user) = (request.calling.clone(), request.user_identity.clone());
+                Decision::Accept(Session { calling, user, certificate: request.certificate.clone() })
             }
             _ => Decision::Reject(Rejection::CALLED_AE_NOT_RECOGNIZED),
         }
@@ -209,6 +243,7 @@ impl StoreSink for Sink {
             bytes: std::mem::take(&mut self.bytes),
             calling: self.session.calling.to_string(),
             user: self.session.user.clone(),
+            certificate: self.session.certificate.clone(),
         });
         status
     }
@@ -277,10 +312,8 @@ pub(crate) fn transfer_syntax(text: &str) -> TransferSyntaxUid {
 }
 
 pub(crate) fn context(abstract_syntax: &str, transfer_syntaxes: &[&str]) -> ProposedContext {
-    ProposedContext {
-        abstract_syntax: sop_class(abstract_syntax),
-        transfer_syntaxes: transfer_syntaxes.iter().map(|ts| transfer_syntax(ts)).collect(),
-    }
+    let transfer_syntaxes = transfer_syntaxes.iter().map(|ts| transfer_syntax(ts)).collect();
+    ProposedContext::new(sop_class(abstract_syntax), transfer_syntaxes)
 }
 
 /// HOSP1 calls DOKUEI, for CT and verification.
@@ -301,193 +334,4 @@ pub(crate) fn patient() -> RequestorTimeouts {
 /// Bytes that show when they are moved.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| u8::try_from((index * 7 + index / 251) % 256).unwrap()).collect()
-}
-
-/// A peer that sends what it likes.
-pub(crate) struct RawPeer {
-    pub(crate) stream: TcpStream,
-}
-
-impl RawPeer {
-    pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream }
-    }
-
-    /// Waits for a requestor.
-    pub(crate) async fn accept(listener: &TcpListener) -> Self {
-        let (stream, _) = soon("a connection", listener.accept()).await.unwrap();
-        Self { stream }
-    }
-
-    /// Associates as HOSP1 with CT on context 1 and verification on context 3.
-    pub(crate) async fn associated(address: SocketAddr) -> Self {
-        Self::associated_with(address, &[max_length(131_072)]).await
-    }
-
-    pub(crate) async fn associated_with(address: SocketAddr, user_items: &[Vec<u8>]) -> Self {
-        let mut peer = Self::connect(address).await;
-        peer.send(&associate_request(&[(1, CT, &[EXPLICIT]), (3, VERIFICATION, &[IMPLICIT])], user_items)).await;
-        assert_eq!(peer.receive().await.0, 2, "no A-ASSOCIATE-AC");
-        peer
-    }
-
-    pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
-    }
-
-    /// Type and content of the next PDU.
-    pub(crate) async fn receive(&mut self) -> (u8, Vec<u8>) {
-        soon("a PDU", async {
-            let mut header = [0; 6];
-            self.stream.read_exact(&mut header).await.unwrap();
-            let mut body = vec![0; u32::from_be_bytes(header[2..].try_into().unwrap()) as usize];
-            self.stream.read_exact(&mut body).await.unwrap();
-            (header[0], body)
-        })
-        .await
-    }
-
-    /// Puts the PDVs of one command set or data set together. Returns it with the largest PDU length seen and whether it was a command.
-    pub(crate) async fn receive_message(&mut self) -> (bool, Vec<u8>, usize) {
-        let (mut whole, mut largest) = (Vec::new(), 0);
-        loop {
-            let (pdu_type, body) = self.receive().await;
-            assert_eq!(pdu_type, 4, "no P-DATA-TF: {body:02x?}");
-            largest = largest.max(body.len());
-            assert_eq!(u32::from_be_bytes(body[..4].try_into().unwrap()) as usize, body.len() - 4, "more than one PDV");
-            whole.extend_from_slice(&body[6..]);
-            if body[5] & 2 != 0 {
-                return (body[5] & 1 != 0, whole, largest);
-            }
-        }
-    }
-
-    pub(crate) async fn receive_command(&mut self) -> CommandSet {
-        let (is_command, bytes, _) = self.receive_message().await;
-        assert!(is_command);
-        CommandSet::parse(bytes.into()).unwrap()
-    }
-
-    /// Source and reason of the A-ABORT that must come now or after responses; then the connection must be closed.
-    pub(crate) async fn aborted(&mut self) -> (u8, u8) {
-        let (pdu_type, body) = loop {
-            match self.receive().await {
-                (4, _) => {}
-                other => break other,
-            }
-        };
-        assert_eq!(pdu_type, 7, "no A-ABORT but PDU type {pdu_type}: {body:02x?}");
-        self.closed().await;
-        (body[2], body[3])
-    }
-
-    /// Result, source and reason of the A-ASSOCIATE-RJ that must come now; then the connection must be closed.
-    pub(crate) async fn rejected(&mut self) -> (u8, u8, u8) {
-        let (pdu_type, body) = self.receive().await;
-        assert_eq!(pdu_type, 3, "no A-ASSOCIATE-RJ but PDU type {pdu_type}");
-        self.closed().await;
-        (body[1], body[2], body[3])
-    }
-
-    pub(crate) async fn closed(&mut self) {
-        let mut rest = Vec::new();
-        let read = soon("the close", self.stream.read_to_end(&mut rest)).await;
-        assert!(read.is_err() || rest.is_empty(), "more bytes: {rest:02x?}");
-    }
-
-    /// Reads whatever still comes until the other side closes.
-    pub(crate) async fn drained(&mut self) {
-        let _ = soon("the close", self.stream.read_to_end(&mut Vec::new())).await;
-    }
-
-    pub(crate) async fn release(mut self) {
-        self.send(&[5, 0, 0, 0, 0, 4, 0, 0, 0, 0]).await;
-        assert_eq!(self.receive().await.0, 6, "no A-RELEASE-RP");
-    }
-}
-
-fn item(item_type: u8, value: &[u8]) -> Vec<u8> {
-    [&[item_type, 0][..], &u16::try_from(value.len()).unwrap().to_be_bytes(), value].concat()
-}
-
-pub(crate) fn user_item(item_type: u8, value: &[u8]) -> Vec<u8> {
-    item(item_type, value)
-}
-
-pub(crate) fn max_length(length: u32) -> Vec<u8> {
-    item(0x51, &length.to_be_bytes())
-}
-
-pub(crate) fn associate_request(contexts: &[(u8, &str, &[&str])], user_items: &[Vec<u8>]) -> Vec<u8> {
-    associate_request_of(b"DOKUEI          HOSP1           ", 1, "1.2.840.10008.3.1.1.1", contexts, user_items)
-}
-
-pub(crate) fn associate_request_of(
-    titles: &[u8; 32],
-    version: u16,
-    application_context: &str,
-    contexts: &[(u8, &str, &[&str])],
-    user_items: &[Vec<u8>],
-) -> Vec<u8> {
-    let mut body = version.to_be_bytes().to_vec();
-    body.extend([0, 0]);
-    body.extend(titles);
-    body.extend([0; 32]);
-    body.extend(item(0x10, application_context.as_bytes()));
-    for (id, abstract_syntax, transfer_syntaxes) in contexts {
-        let mut value = vec![*id, 0, 0, 0];
-        value.extend(item(0x30, abstract_syntax.as_bytes()));
-        transfer_syntaxes.iter().for_each(|ts| value.extend(item(0x40, ts.as_bytes())));
-        body.extend(item(0x20, &value));
-    }
-    body.extend(item(0x50, &user_items.concat()));
-    pdu(1, &body)
-}
-
-/// An A-ASSOCIATE-AC that accepts the contexts.
-pub(crate) fn associate_accept(contexts: &[(u8, &str)], max_pdu: u32) -> Vec<u8> {
-    let mut body = vec![0, 1, 0, 0];
-    body.extend(b"DOKUEI          HOSP1           ");
-    body.extend([0; 32]);
-    body.extend(item(0x10, b"1.2.840.10008.3.1.1.1"));
-    for (id, transfer_syntax) in contexts {
-        body.extend(item(0x21, &[&[*id, 0, 0, 0][..], &item(0x40, transfer_syntax.as_bytes())].concat()));
-    }
-    body.extend(item(0x50, &[max_length(max_pdu), item(0x52, b"1.2.3")].concat()));
-    pdu(2, &body)
-}
-
-pub(crate) fn pdu(pdu_type: u8, body: &[u8]) -> Vec<u8> {
-    [&[pdu_type, 0][..], &u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat()
-}
-
-/// Control 1 is a command, 2 the last fragment.
-pub(crate) fn pdv(context_id: u8, control: u8, bytes: &[u8]) -> Vec<u8> {
-    [&u32::try_from(bytes.len() + 2).unwrap().to_be_bytes()[..], &[context_id, control], bytes].concat()
-}
-
-pub(crate) fn command(context_id: u8, command: &CommandSet) -> Vec<u8> {
-    pdu(4, &pdv(context_id, 3, &command.encode()))
-}
-
-pub(crate) fn data(context_id: u8, last: bool, bytes: &[u8]) -> Vec<u8> {
-    pdu(4, &pdv(context_id, if last { 2 } else { 0 }, bytes))
-}
-
-pub(crate) fn echo(message_id: u16) -> CommandSet {
-    CommandSet::new(CommandField::C_ECHO_RQ)
-        .with_uid(element::AFFECTED_SOP_CLASS_UID, VERIFICATION)
-        .with_u16(element::MESSAGE_ID, message_id)
-        .with_data_set(false)
-}
-
-pub(crate) fn store(message_id: u16, sop_instance: &str) -> CommandSet {
-    CommandSet::new(CommandField::C_STORE_RQ)
-        .with_uid(element::AFFECTED_SOP_CLASS_UID, CT)
-        .with_u16(element::MESSAGE_ID, message_id)
-        .with_u16(element::PRIORITY, 0)
-        .with_uid(element::AFFECTED_SOP_INSTANCE_UID, sop_instance)
-        .with_data_set(true)
 }
