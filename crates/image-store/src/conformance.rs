@@ -293,3 +293,83 @@ pub(crate) async fn an_absent_blob_is_not_found_and_deleting_it_is_no_error(stor
     store.put(key.clone(), Bytes::from_static(b"second attempt")).await.unwrap();
     assert_eq!(store.read_to_vec(&key, 100).await.unwrap(), b"second attempt");
 }
+
+/// Larger than what an object store takes in one request.
+pub(crate) async fn a_long_blob_is_whole_and_its_key_is_written_once(store: &ImageStore) {
+    let (key, payload) = (instance("HOSP1", 11), noise(9_500_003));
+    let mut first = store.stage(key.clone(), Bytes::from_static(b"head")).await.unwrap();
+    let mut second = store.stage(key.clone(), Bytes::from_static(b"HEAD")).await.unwrap();
+    for chunk in payload.chunks(1_000_000) {
+        first.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+        second.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+    }
+    assert!(!store.exists(&key).await.unwrap());
+    assert!(keys(store, "").await.is_empty());
+
+    let receipt = first.commit().await.unwrap();
+    assert_eq!(second.commit().await.unwrap_err().kind, StoreErrorKind::AlreadyExists);
+
+    assert_eq!((receipt.size, receipt.payload_size), (payload.len() as u64 + 4, payload.len() as u64));
+    assert_eq!(receipt.payload_sha256, sha256(&payload));
+    assert_eq!(store.payload_sha256(&key, 4).await.unwrap(), receipt.payload_sha256);
+    let mut read = Vec::new();
+    store.open(&key).await.unwrap().read_to_end(&mut read).await.unwrap();
+    assert!(read == [b"head".as_slice(), &payload].concat());
+
+    // Given up in the middle: nothing is left, and the key is free.
+    let key = instance("HOSP1", 12);
+    let mut staged = store.stage(key.clone(), Bytes::new()).await.unwrap();
+    staged.write(Bytes::from(payload)).await.unwrap();
+    staged.discard().await;
+    assert!(!store.exists(&key).await.unwrap());
+    store.put(key.clone(), Bytes::from_static(b"later")).await.unwrap();
+    assert_eq!(keys(store, "").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_blob_in_a_directory() {
+    let place = tempfile::tempdir().unwrap();
+    let store = ImageStore::connect(&format!("file://{}", place.path().display())).await.unwrap();
+    a_long_blob_is_whole_and_its_key_is_written_once(&store).await;
+}
+
+/// Gives the names of all promises to a macro.
+macro_rules! all_promises {
+    ($take:ident $(, $more:path)?) => {
+        $take! { $($more:)?
+            a_committed_blob_comes_back_byte_for_byte
+            nothing_is_visible_before_the_commit
+            a_key_is_written_once
+            of_many_commits_under_one_key_one_wins
+            many_associations_commit_at_the_same_time
+            ranges_are_what_they_say
+            a_limit_bounds_what_is_read_into_memory
+            the_payload_can_be_hashed_before_the_commit_and_again_later
+            a_wrong_size_hint_changes_nothing
+            an_empty_blob_is_a_blob
+            listing_follows_the_prefix_and_the_order_of_keys
+            an_absent_blob_is_not_found_and_deleting_it_is_no_error
+            a_long_blob_is_whole_and_its_key_is_written_once
+        }
+    };
+}
+pub(crate) use all_promises;
+
+/// Every promise as a test of its own, each on a new store: `async fn with(promise: impl AsyncFnOnce(ImageStore))` makes it.
+macro_rules! conforms {
+    ($with:path) => {
+        use $crate::conformance::conforms_one_by_one;
+        $crate::conformance::all_promises!(conforms_one_by_one, $with);
+    };
+}
+pub(crate) use conforms;
+
+macro_rules! conforms_one_by_one {
+    ($with:path: $($promise:ident)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            $with(async |store: $crate::ImageStore| $crate::conformance::$promise(&store).await).await;
+        })*
+    };
+}
+pub(crate) use conforms_one_by_one;

@@ -1,4 +1,14 @@
 //! The names of blobs.
+//!
+//! ```text
+//! v1/{facility}/{uuid}                      an instance as received
+//! reports/v1/{facility}/{version}/{file}    one file of a signed report
+//! facts/v1/{facility}/{uuid}                what was decided about instances and is no part of any of them (withdrawn, kept aside)
+//! ```
+//!
+//! Facts lie beside the images so that the images alone are enough to make the index again: an image that a facility has taken back must not come
+//! back with a lost database. A fact is a small JSON document, written once and never changed; a later decision is a later fact. Its UUID is of
+//! version 7, so facts are listed in the order in which they were written.
 
 use std::fmt;
 
@@ -6,7 +16,7 @@ use dokuei_domain::{BlobId, FacilityId, ReportVersionId};
 
 /// A text that names no blob of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a blob key: expected v1/FACILITY/UUID or reports/v1/FACILITY/UUID/FILE")]
+#[error("not a blob key: expected v1/FACILITY/UUID, reports/v1/FACILITY/UUID/FILE or facts/v1/FACILITY/UUID")]
 pub struct InvalidKey;
 
 /// The files that a signed report version consists of.
@@ -45,9 +55,11 @@ impl ReportFile {
 pub enum BlobKeyParts {
     Instance { facility: FacilityId, blob: BlobId },
     ReportFile { facility: FacilityId, version: ReportVersionId, file: ReportFile },
+    Fact { facility: FacilityId, fact: uuid::Uuid },
 }
 
-/// The name of one blob: `v1/{facility}/{uuid}` for an instance, `reports/v1/{facility}/{report version}/{file}` for a file of a signed report.
+/// The name of one blob: `v1/{facility}/{uuid}` for an instance, `reports/v1/{facility}/{report version}/{file}` for a file of a signed report,
+/// `facts/v1/{facility}/{uuid}` for a fact about instances.
 ///
 /// Nothing that a peer sent is part of a key, and a key is fixed before the first byte arrives.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +83,14 @@ impl BlobKey {
         }
     }
 
+    /// `fact` is of version 7: the order of keys is the order of writing.
+    pub fn fact(facility: &FacilityId, fact: uuid::Uuid) -> Self {
+        Self {
+            text: format!("facts/v1/{facility}/{}", fact.hyphenated()).into(),
+            parts: BlobKeyParts::Fact { facility: facility.clone(), fact },
+        }
+    }
+
     /// Reads back what [`Self::as_str`] gave; refuses every other text, also other spellings of the same UUID.
     pub fn parse(text: &str) -> Result<Self, InvalidKey> {
         let parts: Vec<&str> = text.splitn(6, '/').collect();
@@ -80,6 +100,7 @@ impl BlobKey {
                 let file = ReportFile::from_file_name(name).ok_or(InvalidKey)?;
                 Self::report_file(&parse_facility(facility)?, ReportVersionId(parse_uuid(uuid)?), file)
             }
+            ["facts", "v1", facility, uuid] => Self::fact(&parse_facility(facility)?, parse_uuid(uuid)?),
             _ => return Err(InvalidKey),
         };
         if key.as_str() == text { Ok(key) } else { Err(InvalidKey) }
@@ -95,7 +116,9 @@ impl BlobKey {
 
     pub fn facility(&self) -> &FacilityId {
         match &self.parts {
-            BlobKeyParts::Instance { facility, .. } | BlobKeyParts::ReportFile { facility, .. } => facility,
+            BlobKeyParts::Instance { facility, .. }
+            | BlobKeyParts::ReportFile { facility, .. }
+            | BlobKeyParts::Fact { facility, .. } => facility,
         }
     }
 }
@@ -143,6 +166,11 @@ mod tests {
         assert_eq!(BlobKey::parse(instance.as_str()), Ok(instance.clone()));
         assert_eq!(instance.facility(), &facility);
 
+        let fact = BlobKey::fact(&facility, uuid);
+        assert_eq!(fact.as_str(), format!("facts/v1/HOSP1/{UUID}"));
+        assert_eq!(BlobKey::parse(fact.as_str()), Ok(fact.clone()));
+        assert_eq!(fact.parts(), &BlobKeyParts::Fact { facility: facility.clone(), fact: uuid });
+
         let names = ["sr.dcm", "report-pdf.dcm", "manifest.json", "signature.p7s"];
         for (file, name) in ReportFile::ALL.into_iter().zip(names) {
             let key = BlobKey::report_file(&facility, ReportVersionId(uuid), file);
@@ -189,6 +217,9 @@ mod tests {
             format!("reports/v1/HOSP1/../{UUID}/sr.dcm"),
             format!("v1/HOSP1/{UUID}/sr.dcm"),
             format!("reports/HOSP1/{UUID}/sr.dcm"),
+            format!("facts/v1/HOSP1/{UUID}/x"),
+            format!("facts/HOSP1/{UUID}"),
+            format!("damaged/v1/HOSP1/{UUID}"),
         ];
         for text in refused {
             assert_eq!(BlobKey::parse(&text), Err(InvalidKey), "{text:?}");

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::file::FileStore;
+use crate::file::{FileStore, StagingFile};
+use crate::s3::{S3Store, S3Writer};
 use crate::{BlobKey, StoreError, StoreErrorKind};
 
 /// Chunks on their way to the disk. The memory of one staged blob is this many of the caller's chunks.
@@ -42,7 +43,11 @@ pub struct StagedBlob {
 
 #[derive(Debug)]
 enum Staged {
+    /// Written by a thread of the blocking pool.
     File(FileWriter),
+    /// Written by the caller's thread; `None` after a failure.
+    Here(Option<Box<StagingFile>>),
+    S3(Box<S3Writer>),
 }
 
 impl StagedBlob {
@@ -56,6 +61,17 @@ impl StagedBlob {
         Ok(Self { key, inner: Staged::File(writer) })
     }
 
+    /// A staged file whose calls block the caller's thread.
+    pub(crate) fn on_file_here(store: &Arc<FileStore>, key: BlobKey, head: &[u8]) -> Result<Self, StoreError> {
+        let staging = store.stage(key.clone(), head, None)?;
+        Ok(Self { key, inner: Staged::Here(Some(Box::new(staging))) })
+    }
+
+    pub(crate) async fn on_s3(store: Arc<S3Store>, key: BlobKey, head: Bytes) -> Result<Self, StoreError> {
+        let writer = S3Writer::start(store, &key, &head).await?;
+        Ok(Self { key, inner: Staged::S3(Box::new(writer)) })
+    }
+
     pub fn key(&self) -> &BlobKey {
         &self.key
     }
@@ -66,6 +82,15 @@ impl StagedBlob {
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
         match &mut self.inner {
             Staged::File(writer) => writer.write(&self.key, chunk).await,
+            Staged::Here(staging) => {
+                let written = alive(staging, "write blob", &self.key)?.write(&chunk);
+                if written.is_err() {
+                    // Its bytes go with it.
+                    *staging = None;
+                }
+                written
+            }
+            Staged::S3(writer) => writer.write(&self.key, chunk).await,
         }
     }
 
@@ -74,10 +99,12 @@ impl StagedBlob {
     pub async fn payload_digest(&mut self) -> Result<PayloadDigest, StoreError> {
         match &mut self.inner {
             Staged::File(writer) => writer.payload_digest(&self.key).await,
+            Staged::Here(staging) => Ok(alive(staging, "hash blob", &self.key)?.payload_digest()),
+            Staged::S3(writer) => writer.payload_digest(&self.key),
         }
     }
 
-    /// Makes the blob durable and visible: data synced, final name given, directory synced.
+    /// Makes the blob durable and visible: data synced, final name given, directory synced; or acknowledged by the S3 server.
     ///
     /// When the returned future is dropped half way the blob may appear or not; if it appears it is complete. The same holds for an error
     /// other than [`StoreErrorKind::AlreadyExists`]: durability is not promised, and the caller must not acknowledge.
@@ -87,6 +114,9 @@ impl StagedBlob {
     pub async fn commit(self) -> Result<Receipt, StoreError> {
         match self.inner {
             Staged::File(writer) => writer.commit(&self.key).await,
+            Staged::Here(Some(staging)) => staging.commit(),
+            Staged::Here(None) => Err(dead("commit blob", &self.key)),
+            Staged::S3(writer) => writer.commit(&self.key).await,
         }
     }
 
@@ -94,8 +124,22 @@ impl StagedBlob {
     pub async fn discard(self) {
         match self.inner {
             Staged::File(writer) => writer.discard().await,
+            Staged::Here(staging) => drop(staging),
+            Staged::S3(writer) => writer.discard().await,
         }
     }
+}
+
+fn alive<'a>(
+    staging: &'a mut Option<Box<StagingFile>>,
+    operation: &'static str,
+    key: &BlobKey,
+) -> Result<&'a mut StagingFile, StoreError> {
+    staging.as_deref_mut().ok_or_else(|| dead(operation, key))
+}
+
+fn dead(operation: &'static str, key: &BlobKey) -> StoreError {
+    StoreError::new(StoreErrorKind::Internal, operation, Some(key)).because("staged blob has failed before")
 }
 
 enum Command {
@@ -194,8 +238,7 @@ impl FileWriter {
 
     async fn join(&mut self, operation: &'static str, key: &BlobKey) -> Result<Option<Receipt>, StoreError> {
         let Some(thread) = self.thread.take() else {
-            return Err(StoreError::new(StoreErrorKind::Internal, operation, Some(key))
-                .because("staged blob has failed before"));
+            return Err(dead(operation, key));
         };
         match thread.await {
             Ok(result) => result,

@@ -15,15 +15,19 @@ type Entry = Result<(BlobKey, u64), StoreError>;
 struct NobodyListens;
 
 impl FileStore {
-    /// Sends every blob whose key begins with `prefix`, in the order of keys.
-    pub(crate) fn list(&self, prefix: &str, to: &Sender<Entry>) {
-        let listing = Listing { prefix, to };
-        let _ = listing.reports(&self.root.join("reports/v1")).and_then(|()| listing.instances(&self.root.join("v1")));
+    /// Sends every blob whose key begins with `prefix` and comes after `after`, in the order of keys.
+    pub(crate) fn list(&self, prefix: &str, after: &str, to: &Sender<Entry>) {
+        let listing = Listing { prefix, after, to };
+        let _ = listing
+            .facts(&self.root.join("facts/v1"))
+            .and_then(|()| listing.reports(&self.root.join("reports/v1")))
+            .and_then(|()| listing.instances(&self.root.join("v1")));
     }
 }
 
 struct Listing<'a> {
     prefix: &'a str,
+    after: &'a str,
     to: &'a Sender<Entry>,
 }
 
@@ -50,6 +54,20 @@ impl Listing<'_> {
         Ok(())
     }
 
+    fn facts(&self, root: &Path) -> Result<(), NobodyListens> {
+        for facility in self.names(root)? {
+            let start = format!("facts/v1/{facility}/");
+            if !self.may_hold(&start) {
+                continue;
+            }
+            let directory = root.join(&facility);
+            for name in self.names(&directory)? {
+                self.blob(&directory.join(&name), &format!("{start}{name}"), true)?;
+            }
+        }
+        Ok(())
+    }
+
     fn reports(&self, root: &Path) -> Result<(), NobodyListens> {
         for facility in self.names(root)? {
             let start = format!("reports/v1/{facility}/");
@@ -71,13 +89,14 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Whether keys that begin with `start` can match the prefix.
+    /// Whether keys that begin with `start` can match the prefix and come after `after`.
     fn may_hold(&self, start: &str) -> bool {
-        start.starts_with(self.prefix) || self.prefix.starts_with(start)
+        let wanted = start.starts_with(self.prefix) || self.prefix.starts_with(start);
+        wanted && (start > self.after || self.after.starts_with(start))
     }
 
     fn blob(&self, path: &Path, key: &str, in_its_place: bool) -> Result<(), NobodyListens> {
-        if !key.starts_with(self.prefix) {
+        if !key.starts_with(self.prefix) || key <= self.after {
             return Ok(());
         }
         let Some(key) = BlobKey::parse(key).ok().filter(|_| in_its_place) else {

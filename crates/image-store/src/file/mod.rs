@@ -1,14 +1,17 @@
 //! Blobs as files below one directory.
 //!
 //! ```text
-//! {root}/staging/{process}-{number}.part           being received; never listed, removed when its writer dies
+//! {root}/staging/{0–f}/{process}-{number}.part     being received; never listed, removed when its writer dies
 //! {root}/v1/{facility}/{first 6 hex digits}/{uuid} instances
 //! {root}/reports/v1/{facility}/{version}/{file}    signed reports
+//! {root}/facts/v1/{facility}/{uuid}                what was decided about instances
+//! {root}/damaged/{key}.{label}                     set aside by a repair; never listed, never removed by us
 //! ```
 //!
 //! The one difference between key and path is the directory of six hex digits: for a version 7 UUID that is 4.7 hours of arrival, which keeps
 //! directories small (ext4 fills one at some ten million names) while objects that arrive together share one directory, and its sync.
 
+mod aside;
 mod directory;
 mod list;
 mod staging;
@@ -22,9 +25,13 @@ use std::sync::atomic::AtomicU64;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use self::directory::Directories;
+pub(crate) use self::staging::StagingFile;
 use crate::{BlobKey, BlobKeyParts, StoreError, StoreErrorKind};
 
 const READ_BYTES: usize = 256 * 1024;
+
+/// Several, because a directory has one lock, and a file system gives the files of one directory room in one place.
+const STAGING_DIRECTORIES: u64 = 16;
 
 /// Digits of the UUID that name an instance's directory.
 const SHARD_DIGITS: usize = 6;
@@ -75,7 +82,8 @@ impl FileStore {
     pub(crate) fn open(root: PathBuf) -> Result<Self, StoreError> {
         let staging = root.join("staging");
         let directories = Directories::new(root.clone());
-        match directory::create_root(&root).and_then(|()| directories.ensure(&staging)) {
+        let all_staging = || (0..STAGING_DIRECTORIES).try_for_each(|number| directories.ensure(&staging_directory(&staging, number)));
+        match directory::create_root(&root).and_then(|()| all_staging()) {
             Ok(()) => Ok(Self { root, staging, directories, next_number: AtomicU64::new(0) }),
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
                 Err(StoreError::new(StoreErrorKind::Unavailable, "open image store", None)
@@ -141,9 +149,13 @@ impl FileStore {
                 let shard = name.get(..SHARD_DIGITS).unwrap_or_default();
                 self.root.join("v1").join(facility.as_str()).join(shard).join(&name)
             }
-            BlobKeyParts::ReportFile { .. } => self.root.join(key.as_str()),
+            BlobKeyParts::ReportFile { .. } | BlobKeyParts::Fact { .. } => self.root.join(key.as_str()),
         }
     }
+}
+
+fn staging_directory(staging: &Path, number: u64) -> PathBuf {
+    staging.join(format!("{:x}", number % STAGING_DIRECTORIES))
 }
 
 /// The directory of a path that [`FileStore::path`] made; those always have one.

@@ -1,5 +1,6 @@
 //! One staged file: written, hashed, and either committed or removed. Everything here blocks.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,7 +14,7 @@ use rustix::fs::{CWD, FallocateFlags, FlockOperation, RenameFlags};
 use rustix::io::Errno;
 
 use super::directory::sync;
-use super::{FileStore, finished, parent_of};
+use super::{FileStore, STAGING_DIRECTORIES, finished, parent_of, staging_directory};
 use crate::{BlobKey, PayloadDigest, Receipt, StoreError};
 
 pub(crate) struct StagingFile {
@@ -26,6 +27,12 @@ pub(crate) struct StagingFile {
     payload_size: u64,
     digest: Context,
     renamed: bool,
+}
+
+impl fmt::Debug for StagingFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StagingFile").field("key", &self.key).field("size", &self.size).finish_non_exhaustive()
+    }
 }
 
 impl FileStore {
@@ -61,7 +68,8 @@ impl FileStore {
     fn create_staging_file(&self, extension: &str) -> io::Result<(PathBuf, File)> {
         loop {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-            let path = self.staging.join(format!("{:x}-{number:x}.{extension}", std::process::id()));
+            let name = format!("{:x}-{number:x}.{extension}", std::process::id());
+            let path = staging_directory(&self.staging, number).join(name);
             match OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path) {
                 // A dead process with our number left it, or one in another container: take the next.
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
@@ -74,14 +82,16 @@ impl FileStore {
         let failed = |cause: io::Error| StoreError::writing("sweep staging area", None, cause);
         let now = self.file_system_time().map_err(failed)?;
         let mut removed = 0;
-        for entry in fs::read_dir(&self.staging).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            match remove_if_abandoned(&path, now, older_than) {
-                Ok(true) => removed += 1,
-                Ok(false) => {}
-                // Committed or removed since the directory was read.
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-                Err(cause) => return Err(failed(cause)),
+        for number in 0..STAGING_DIRECTORIES {
+            for entry in fs::read_dir(staging_directory(&self.staging, number)).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                match remove_if_abandoned(&path, now, older_than) {
+                    Ok(true) => removed += 1,
+                    Ok(false) => {}
+                    // Committed or removed since the directory was read.
+                    Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                    Err(cause) => return Err(failed(cause)),
+                }
             }
         }
         Ok(removed)
@@ -174,7 +184,7 @@ impl Drop for StagingFile {
     }
 }
 
-fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Some network file systems know only the plain rename, which replaces.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_and_unlink(from, to),

@@ -192,7 +192,7 @@ async fn addresses() {
         "/var/lib",
         "file:/var/lib",
         "file://relative/path",
-        "s3://bucket",
+        "s4://bucket",
         "file:///x%",
         "file:///x%2",
         "file:///x%zz",
