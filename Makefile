@@ -2,7 +2,7 @@
 # Recipes print nothing of their own on stdout: `make -s demo ARGS='--once --json'` gives JSON lines only.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui fmt lint doc deny ci sweep-data
+.PHONY: help demo test ui fmt lint doc deny ci sweep-data fuzz soak index-growth
 
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 UI := crates/web/ui
@@ -60,6 +60,29 @@ deny: ## licences, advisories and banned crates of the lock file
 
 ci: ## the whole gate
 	.ci/run
+
+fuzz: ## fuzz one target of fuzz/ for MINUTES; totals of all starts add up: make fuzz TARGET=data_set MINUTES=30
+	@fuzz/run $(TARGET) $(or $(MINUTES),30)
+
+# Each line is a run of its own and can be given alone: cargo run --release -p dokuei-testkit --bin soak -- kill --database postgres
+SOAK_TOTALS ?= target/soak
+SOAK := cargo run --release -q -p dokuei-testkit --bin soak -- --binary $(or $(CARGO_TARGET_DIR),target)/release/dokuei --totals $(SOAK_TOTALS)
+
+soak: ## load on a real node, in figures; kills go on where an earlier start stopped
+	@cargo build --release -p dokuei
+	@$(SOAK) idle
+	@$(SOAK) slow
+	@$(SOAK) contexts
+	@$(SOAK) large
+	@$(SOAK) study
+	@$(SOAK) study --database postgres
+	@$(SOAK) kill
+	@$(SOAK) kill --database postgres
+
+index-growth: ## C-STORE with 5 thousand and with 5 million indexed instances, on both databases
+	@cargo build --release -p dokuei
+	@cargo run --release -q -p dokuei-database --example index_growth -- --binary $(or $(CARGO_TARGET_DIR),target)/release/dokuei --totals $(SOAK_TOTALS)
+	@cargo run --release -q -p dokuei-database --example index_growth -- --binary $(or $(CARGO_TARGET_DIR),target)/release/dokuei --database postgres --totals $(SOAK_TOTALS)
 
 sweep-data: ## send every file below DATA=dir through a node and compare what comes out
 	DOKUEI_DATA_DIR="$(abspath $(DATA))" cargo nextest run -p dokuei --run-ignored all -E 'test(whole_data_folder)'

@@ -1,4 +1,4 @@
-//! What tests stand on: a PostgreSQL of their own, real processes, synthetic DICOM, a clock that is moved by hand, waiting for a state.
+//! What tests stand on: a PostgreSQL and an S3 server of their own, real processes, synthetic DICOM, a clock that is moved by hand, waiting for a state.
 //!
 //! What it is not: nothing here runs in a node. It is a dev-dependency, knows of the project only `domain`, and writes DICOM with a small
 //! writer of its own, so that a mistake in the code under test is not repeated by what tests it.
@@ -14,6 +14,10 @@ pub mod edit;
 pub mod files;
 pub mod postgres;
 pub mod process;
+pub mod python;
+pub mod rejection_note;
+pub mod s3;
+pub mod soak;
 pub mod synthetic;
 pub mod tool;
 pub mod wait;
@@ -22,5 +26,7 @@ pub use clock::{FakeClock, SeededEntropy, test_ambient};
 pub use files::{TestFile, testdata, testdata_files};
 pub use postgres::{Cluster, TestDatabase};
 pub use process::{NodeCommand, NodeProcess};
+pub use python::python_with;
+pub use s3::S3Server;
 pub use tool::{CommandOutput, Tool, find_binary};
 pub use wait::eventually;

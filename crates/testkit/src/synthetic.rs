@@ -32,6 +32,9 @@ pub struct CtImage {
     /// In the bytes of `specific_character_set`.
     pub patient_name: Vec<u8>,
     pub patient_id: Vec<u8>,
+    /// `YYYYMMDD`.
+    pub patient_birth_date: String,
+    pub patient_sex: String,
     pub study_instance_uid: String,
     pub series_instance_uid: String,
     pub sop_instance_uid: String,
@@ -52,6 +55,8 @@ impl CtImage {
             specific_character_set: Some("ISO_IR 100".to_owned()),
             patient_name: b"Test^Patient".to_vec(),
             patient_id: b"P0001".to_vec(),
+            patient_birth_date: "19600401".to_owned(),
+            patient_sex: "M".to_owned(),
             study_instance_uid: study_instance_uid.to_owned(),
             series_instance_uid: series_instance_uid.to_owned(),
             sop_instance_uid: sop_instance_uid.to_owned(),
@@ -79,6 +84,13 @@ impl CtImage {
         self
     }
 
+    /// The same image of somebody born on that day (`YYYYMMDD`) and of that sex.
+    pub fn born(mut self, birth_date: &str, sex: &str) -> Self {
+        self.patient_birth_date = birth_date.to_owned();
+        self.patient_sex = sex.to_owned();
+        self
+    }
+
     /// Writes the data set alone, as it goes over an association (PS3.3 A.3).
     pub fn data_set(&self, encoding: Encoding) -> Vec<u8> {
         let mut out = DataSetWriter::new(encoding);
@@ -101,8 +113,8 @@ impl CtImage {
             .element(Tag(0x0008, 0x1030), b"LO", &self.study_description)
             .element(Tag(0x0010, 0x0010), b"PN", &self.patient_name)
             .element(Tag(0x0010, 0x0020), b"LO", &self.patient_id)
-            .text(Tag(0x0010, 0x0030), b"DA", "19600401")
-            .text(Tag(0x0010, 0x0040), b"CS", "M")
+            .text(Tag(0x0010, 0x0030), b"DA", &self.patient_birth_date)
+            .text(Tag(0x0010, 0x0040), b"CS", &self.patient_sex)
             .text(Tag(0x0018, 0x0015), b"CS", "HEAD")
             .text(Tag(0x0018, 0x0050), b"DS", "5")
             .text(Tag(0x0018, 0x0060), b"DS", "120")
