@@ -1,6 +1,7 @@
 //! The binary: reads the command line, puts the parts together, runs what was asked. Exit 0: done; 1: not done, the reason is on standard error; 2: the
 //! command line was wrong.
 
+mod adopter;
 mod ambient;
 mod cli;
 mod commands;
@@ -10,6 +11,7 @@ mod lifecycle;
 mod operations;
 mod output;
 mod telemetry;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -50,14 +52,17 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => {
             let config = compose::load_config(&args)?;
             telemetry::start(&config.telemetry.log_level, config.telemetry.log_format);
-            let node = Node::open(config, ambient, compose::Mode::default()).await?;
+            let mode = compose::Mode { tls: tls::open(&config, &ambient)?, ..compose::Mode::default() };
+            let node = Node::open(config, ambient, mode).await?;
             return commands::serve::run(node, output).await;
         }
         Command::Demo(demo) => return demo::run(&args, output, &demo, ambient).await,
         Command::Init(init) => commands::init::run(&args, output, &init, ambient).await?,
-        Command::Config(command) => commands::config::run(&args, output, &command)?,
-        Command::Send(send) => commands::peer::send(output, send).await?,
-        Command::Echo(peer) => commands::peer::echo(output, peer).await?,
+        Command::Config(command) => commands::config::run(&args, output, &command, &ambient)?,
+        Command::Send(send) => commands::peer::send(output, send, &ambient).await?,
+        Command::Find(find) => commands::find::run(output, find, &ambient).await?,
+        Command::Echo(peer) => commands::peer::echo(output, peer, &ambient).await?,
+        Command::Commit(args) => commands::commitment::ask(output, args, &ambient).await?,
         Command::Totp { secret } => commands::totp::run(output, &secret, &ambient)?,
         Command::Doctor => commands::doctor::run(&args, output, ambient).await?,
         command => {
@@ -76,19 +81,25 @@ async fn with_node(node: &Node, output: Output, command: Command) -> anyhow::Res
         Command::Facility(command) => commands::accounts::facility(node, output, command).await,
         Command::Reader(command) => commands::accounts::reader(node, output, command).await,
         Command::User(command) => commands::accounts::user(node, output, command).await,
+        Command::Study(command) => commands::study::run(node, output, command).await,
         Command::Worklist(command) => commands::worklist::run(node, output, command).await,
         Command::Report(command) => commands::report::run(node, output, command).await,
         Command::Jobs(command) => commands::work::jobs(node, output, command).await,
-        Command::Quarantine(command) => commands::work::quarantine(node, output, command).await,
+        Command::Commitment(command) => commands::commitment::list(node, output, command).await,
+        Command::Quarantine(command) => commands::quarantine::quarantine(node, output, command).await,
+        Command::Identity(command) => commands::quarantine::identity(node, output, command).await,
         Command::Export(args) => commands::archive::export(node, output, args).await,
-        Command::Import(args) => commands::archive::import(node, output, args).await,
+        Command::Import(args) => commands::import::run(node, output, args).await,
         Command::RebuildIndex => commands::archive::rebuild_index(node, output).await,
+        Command::Storage(command) => commands::storage::run(node, output, command).await,
         Command::Serve
         | Command::Demo(_)
         | Command::Init(_)
         | Command::Config(_)
         | Command::Send(_)
+        | Command::Find(_)
         | Command::Echo(_)
+        | Command::Commit(_)
         | Command::Totp { .. }
         | Command::Doctor => {
             unreachable!("handled without an opened node")

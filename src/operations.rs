@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dokuei_access::Access;
 use dokuei_database::{AuditEvent, AuditOutcome, Database};
+use dokuei_dimse::NodeTls;
 use dokuei_domain::{Actor, Ambient, JobId};
 use dokuei_image_store::ImageStore;
 use dokuei_jobs::Periodic;
@@ -14,6 +15,7 @@ pub(crate) struct NodeOperations {
     pub(crate) database: Database,
     pub(crate) store: ImageStore,
     pub(crate) ambient: Ambient,
+    pub(crate) tls: Option<Arc<NodeTls>>,
 }
 
 #[async_trait]
@@ -24,6 +26,11 @@ impl Operations for NodeOperations {
             Some(0) => Err("the image store is full".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    fn attention(&self) -> Vec<&'static str> {
+        let tls = self.tls.as_ref().and_then(|tls| tls.trouble());
+        tls.map(|_| "DICOM over TLS: `dokuei doctor` and the log say why").into_iter().collect()
     }
 
     async fn dead_jobs(&self, _: &Actor) -> Result<Vec<DeadJob>, String> {

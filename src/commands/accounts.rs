@@ -1,10 +1,13 @@
 //! `dokuei facility|reader|user`: the same operations that the web offers, for scripts. They work on the data of a running node without stopping it.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use dokuei_access::{
-    Enrolment, FacilityEdit, Language, NewAccount, NewFacility, NewReader, PeerSpecification, ReturnTarget,
+    CertificateFingerprint, Enrolment, FacilityEdit, Language, NewAccount, NewFacility, NewPeerCertificate, NewReader,
+    PeerSpecification, ReturnTarget,
 };
-use dokuei_domain::{AccountId, Actor, FacilityId, PersonName, Role, hours::OnDutyHours};
+use dokuei_domain::{AccountId, Actor, AeTitle, FacilityId, PersonName, Role, hours::OnDutyHours};
 use serde_json::json;
 
 use crate::{
@@ -27,7 +30,7 @@ pub(crate) async fn facility(node: &Node, output: Output, command: FacilityComma
             let rows: Vec<_> = node.access.facility_list(&WHO).await?.iter().map(facility_json).collect();
             output.table(
                 &rows,
-                &["id", "name", "issuer", "sends as", "reports to", "disabled"],
+                &["id", "name", "issuer", "sends as", "certificates", "reports to", "disabled"],
                 "no facility yet; `dokuei facility add`",
                 |row| {
                     let list = |key: &str| {
@@ -45,6 +48,7 @@ pub(crate) async fn facility(node: &Node, output: Output, command: FacilityComma
                         text("name"),
                         text("issuer"),
                         list("peers"),
+                        certificates_in_lines(row),
                         list("return"),
                         row["disabled"].to_string(),
                     ]
@@ -58,9 +62,27 @@ pub(crate) async fn facility(node: &Node, output: Output, command: FacilityComma
                 add_aliases: edit.issuer_alias,
                 add_peers: peers(&edit.calling_aet, edit.address)?,
                 add_return_targets: targets(&edit.return_to)?,
+                remove_certificates: fingerprints(&edit.remove_certificate)?,
+                add_certificates: certificates(&edit.add_certificate, edit.certificate_aet.as_deref())?,
+                allow_plain: edit.allow_plain,
                 ..FacilityEdit::default()
             };
+            let commitment_targets = targets(&edit.commitment_target)?;
+            let (asked, not_asked) = (targets(&edit.ask_commitment)?, targets(&edit.no_commitment)?);
+            let without_target: Vec<AeTitle> =
+                edit.remove_commitment_target.iter().map(|text| AeTitle::parse(text)).collect::<Result<_, _>>()?;
             node.access.facility_edit(&WHO, &id, change).await?;
+            for (targets, asked) in [(&asked, true), (&not_asked, false)] {
+                for target in targets {
+                    node.access.return_target_ask_commitment(&WHO, &id, target, asked).await?;
+                }
+            }
+            for calling in &without_target {
+                node.access.commitment_target_remove(&WHO, &id, calling).await?;
+            }
+            for target in &commitment_targets {
+                node.access.commitment_target_set(&WHO, &id, target).await?;
+            }
             output.show(&json!({ "facility": id }), || format!("facility {id} changed"))
         }
         FacilityCommand::Disable { id } => {
@@ -71,6 +93,13 @@ pub(crate) async fn facility(node: &Node, output: Output, command: FacilityComma
             })
         }
     }
+}
+
+/// Each certificate as its subject and fingerprint.
+fn certificates_in_lines(row: &serde_json::Value) -> String {
+    let text = |certificate: &serde_json::Value, key: &str| certificate[key].as_str().unwrap_or_default().to_owned();
+    let lines = row["certificates"].as_array().into_iter().flatten();
+    lines.map(|row| format!("{}\n{}", text(row, "subject"), text(row, "sha256"))).collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) async fn reader(node: &Node, output: Output, command: ReaderCommand) -> anyhow::Result<()> {
@@ -210,6 +239,19 @@ fn targets(texts: &[String]) -> anyhow::Result<Vec<ReturnTarget>> {
     texts.iter().map(|text| Ok(ReturnTarget::parse(text)?)).collect()
 }
 
+fn fingerprints(texts: &[String]) -> anyhow::Result<Vec<CertificateFingerprint>> {
+    texts.iter().map(|text| Ok(CertificateFingerprint::parse(text)?)).collect()
+}
+
+fn certificates(files: &[PathBuf], calling: Option<&str>) -> anyhow::Result<Vec<NewPeerCertificate>> {
+    let calling = calling.map(AeTitle::parse).transpose()?;
+    let read = |file: &PathBuf| {
+        let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        NewPeerCertificate::from_pem(&pem, calling.clone()).with_context(|| file.display().to_string())
+    };
+    files.iter().map(read).collect()
+}
+
 pub(crate) fn facility_id(text: &str) -> anyhow::Result<FacilityId> {
     FacilityId::parse(text).with_context(|| format!("'{text}' is not a facility id"))
 }
@@ -232,8 +274,19 @@ fn facility_json(facility: &dokuei_access::Facility) -> serde_json::Value {
         })
         .collect();
     let targets: Vec<_> = facility.return_targets.iter().map(ToString::to_string).collect();
+    let certificates: Vec<_> = facility
+        .certificates
+        .iter()
+        .map(|certificate| {
+            json!({
+                "sha256": certificate.fingerprint.to_string(), "subject": certificate.subject, "calling_aet": certificate.calling,
+                "not_after": certificate.not_after.to_jiff().to_string(),
+            })
+        })
+        .collect();
     json!({
         "id": facility.id, "name": facility.name, "issuer": facility.issuer, "aliases": facility.aliases, "peers": peers, "return": targets,
+        "certificates": certificates, "plain_allowed": facility.plain_allowed,
         "disabled": facility.disabled_at.is_some(),
     })
 }

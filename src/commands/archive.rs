@@ -1,19 +1,15 @@
-//! `dokuei export|import|rebuild-index`: objects out, objects in, and the index from the objects.
+//! `dokuei export|rebuild-index`: objects out, and the index from the objects.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use dokuei_archive::What;
-use dokuei_dimse::{OutgoingObject as _, requestor::Part10File};
-use dokuei_domain::{Actor, AeTitle, SopInstanceUid, StudyUid};
-use dokuei_ingest::{IngestError, ObjectHead, Origin, Stored};
+use dokuei_domain::{Actor, SopInstanceUid, StudyUid};
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
 
 use super::accounts::facility_id;
 use crate::{
-    cli::{ExportArgs, ImportArgs},
+    cli::ExportArgs,
     compose::Node,
     output::{Output, progress_bar},
 };
@@ -39,79 +35,6 @@ pub(crate) async fn export(node: &Node, output: Output, args: ExportArgs) -> any
     output.show(&summary, || {
         format!("{} files, {} bytes in {}", summary.files.len(), summary.bytes, args.directory.display())
     })
-}
-
-pub(crate) async fn import(node: &Node, output: Output, args: ImportArgs) -> anyhow::Result<()> {
-    let id = facility_id(&args.facility)?;
-    let facility = node
-        .access
-        .facility_issuer(&id)
-        .await?
-        .with_context(|| format!("there is no facility {id}; see `dokuei facility list`"))?;
-    let origin = Origin {
-        facility,
-        calling: AeTitle::parse("IMPORT")?,
-        called: node.config.dicom.ae_title.clone(),
-        address: std::net::Ipv4Addr::LOCALHOST.into(),
-        // Imported studies are earlier examinations; a case is opened by what a modality or archive sends to be read.
-        opens_case: false,
-        association: 0,
-    };
-    let files = files_below(&args.directory)?;
-    let bar = progress_bar(files.len() as u64, "importing");
-    let (mut stored, mut again, mut refused) = (0u64, 0u64, Vec::new());
-    for path in files {
-        match import_one(node, &origin, &path).await {
-            Ok(Stored::New { .. }) => stored += 1,
-            Ok(Stored::AlreadyStored { .. } | Stored::OwnReport) => again += 1,
-            Err(error) => refused.push(json!({ "file": path, "reason": format!("{error:#}") })),
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let all_taken = refused.is_empty();
-    output.show(&json!({ "stored": stored, "already_stored": again, "refused": refused }), || {
-        let mut text = format!("{stored} stored, {again} were there already, {} refused", refused.len());
-        for entry in &refused {
-            text.push_str(&format!(
-                "\n  {}: {}",
-                entry["file"].as_str().unwrap_or_default(),
-                entry["reason"].as_str().unwrap_or_default()
-            ));
-        }
-        text
-    })?;
-    anyhow::ensure!(all_taken, "not all files were taken");
-    Ok(())
-}
-
-async fn import_one(node: &Node, origin: &Origin, path: &Path) -> anyhow::Result<Stored> {
-    let file = Part10File::open(path).await?;
-    let object = ObjectHead {
-        sop_class: file.sop_class.clone(),
-        sop_instance: file.sop_instance.clone(),
-        transfer_syntax: file.transfer_syntax.clone(),
-    };
-    let mut incoming = node.ingest.begin(origin, object.clone()).await?;
-    let mut source = file.open(&file.transfer_syntax).await?;
-    let mut buffer = vec![0; 256 * 1024];
-    let received: Result<Stored, IngestError> = async {
-        loop {
-            let read = source.reader.read(&mut buffer).await.map_err(|_| IngestError::NotFiled)?;
-            if read == 0 {
-                return incoming.finish().await;
-            }
-            incoming.write(Bytes::copy_from_slice(&buffer[..read])).await?;
-        }
-    }
-    .await;
-    match received {
-        Ok(stored) => Ok(stored),
-        Err(error) => {
-            node.ingest.audit_refusal(origin, &object, &error).await;
-            Err(error.into())
-        }
-    }
 }
 
 /// All files below a folder, in the order of their paths.

@@ -1,8 +1,10 @@
 //! `dokuei send|echo`: checks of a peer, as an SCU.
 
 use anyhow::Context as _;
-use dokuei_dimse::{Association, Part10File, RequestorTimeouts, SendOutcome, Target, send_objects};
-use dokuei_domain::AeTitle;
+use dokuei_dimse::{
+    Association, ClientTls, ClientTlsFiles, Part10File, RequestorTimeouts, SendOutcome, Target, send_objects,
+};
+use dokuei_domain::{AeTitle, Ambient};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -12,14 +14,23 @@ use crate::{
     output::{Output, progress_bar},
 };
 
-fn title(text: &str) -> anyhow::Result<AeTitle> {
+pub(super) fn title(text: &str) -> anyhow::Result<AeTitle> {
     AeTitle::parse(text).with_context(|| format!("'{text}' is not an AE title"))
 }
 
-pub(crate) async fn echo(output: Output, args: PeerArgs) -> anyhow::Result<()> {
-    let status =
-        Association::verify(&args.peer, title(&args.calling)?, title(&args.called)?, RequestorTimeouts::default())
-            .await?;
+/// What `--tls` and its companions say.
+pub(super) fn tls(args: &PeerArgs, ambient: &Ambient) -> anyhow::Result<Option<ClientTls>> {
+    let (true, Some(ca)) = (args.tls.tls, &args.tls.ca) else { return Ok(None) };
+    let host = args.peer.rsplit_once(':').map_or(args.peer.as_str(), |(host, _)| host);
+    let name = args.tls.server_name.as_deref().unwrap_or(host);
+    let identity = args.tls.cert.clone().zip(args.tls.key.clone());
+    let files = ClientTlsFiles { authorities: ca.clone(), identity };
+    Ok(Some(ClientTls::load(&files, name, ambient)?))
+}
+
+pub(crate) async fn echo(output: Output, args: PeerArgs, ambient: &Ambient) -> anyhow::Result<()> {
+    let (calling, called, tls) = (title(&args.calling)?, title(&args.called)?, tls(&args, ambient)?);
+    let status = Association::verify_over(&args.peer, calling, called, RequestorTimeouts::default(), tls).await?;
     output.show(&json!({ "peer": args.peer, "status": status.0 }), || {
         format!("{} answers: {}", args.peer, status.meaning())
     })?;
@@ -27,7 +38,7 @@ pub(crate) async fn echo(output: Output, args: PeerArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) async fn send(output: Output, args: SendArgs) -> anyhow::Result<()> {
+pub(crate) async fn send(output: Output, args: SendArgs, ambient: &Ambient) -> anyhow::Result<()> {
     let mut objects = Vec::new();
     let mut unreadable = Vec::new();
     for path in &args.paths {
@@ -43,6 +54,7 @@ pub(crate) async fn send(output: Output, args: SendArgs) -> anyhow::Result<()> {
         calling: title(&args.peer.calling)?,
         called: title(&args.peer.called)?,
         timeouts: RequestorTimeouts::default(),
+        tls: tls(&args.peer, ambient)?,
     };
     let bar = progress_bar(objects.len() as u64, "sending");
     let report = send_objects(&target, objects.clone(), &CancellationToken::new(), |_, _| bar.inc(1)).await;

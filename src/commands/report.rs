@@ -36,7 +36,7 @@ async fn show(node: &Node, output: Output, id: ReportVersionId) -> anyhow::Resul
     let zone = node.time_zone()?;
     let detail = node.reports.version(&WHO, id).await?;
     let version = &detail.version;
-    let deliveries: Vec<_> = detail
+    let mut deliveries: Vec<_> = detail
         .deliveries
         .iter()
         .map(|delivery| {
@@ -53,6 +53,14 @@ async fn show(node: &Node, output: Output, id: ReportVersionId) -> anyhow::Resul
                     "last_error": row.last_error, "attempts": attempts })
         })
         .collect();
+    let mut read = node.database.read().await?;
+    for (shown, delivery) in deliveries.iter_mut().zip(&detail.deliveries) {
+        if let Some(row) = read.delivery_commitment(delivery.row.id).await? {
+            shown["committed_at"] = json!(row.committed_at.map(|at| local_time(at, &zone)));
+            shown["commitment_error"] = json!(row.error);
+        }
+    }
+    drop(read);
     let files: Vec<_> = detail
         .files
         .iter()

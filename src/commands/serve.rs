@@ -7,7 +7,10 @@ use dokuei_dimse::{BoundServer, Server, ServerConfig, Stop};
 use dokuei_receiver::Receiver;
 use dokuei_web::WebSettings;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use crate::{
     compose::Node,
@@ -16,40 +19,60 @@ use crate::{
     output::Output,
 };
 
+/// Connections of one address that are not yet associations, of the 64 that all may have.
+const MOST_UNASSOCIATED_PER_PEER: usize = 16;
+
 /// A node whose ports are taken.
 pub(crate) struct Listening {
     pub(crate) node: Arc<Node>,
     dicom: BoundServer,
+    dicom_tls: Option<SocketAddr>,
     http: TcpListener,
+    hangup: Signal,
 }
 
 /// Where a node listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Addresses {
     pub(crate) dicom: SocketAddr,
+    pub(crate) dicom_tls: Option<SocketAddr>,
     pub(crate) http: SocketAddr,
 }
 
 impl Listening {
     pub(crate) async fn bind(node: Node) -> anyhow::Result<Self> {
         let config = &node.config;
-        let dicom = Server::bind(config.dicom.bind, server_config(config))
+        let mut dicom = Server::bind(config.dicom.bind, server_config(config))
             .await
             .with_context(|| format!("cannot listen for DICOM on {}; is another program there?", config.dicom.bind))?;
+        let dicom_tls = match (config.dicom.tls_bind, &node.tls) {
+            (Some(bind), Some(tls)) => {
+                let taken = dicom.bind_tls(bind, Arc::clone(tls)).await;
+                Some(taken.with_context(|| {
+                    format!("cannot listen for DICOM over TLS on {bind}; is another program there?")
+                })?)
+            }
+            _ => None,
+        };
         let http = TcpListener::bind(config.http.bind)
             .await
             .with_context(|| format!("cannot listen for HTTP on {}; is another program there?", config.http.bind))?;
-        Ok(Self { node: Arc::new(node), dicom, http })
+        // Heard from now on: a node that is asked to read its files again does not end of it.
+        let hangup = signal(SignalKind::hangup())?;
+        Ok(Self { node: Arc::new(node), dicom, dicom_tls, http, hangup })
     }
 
     pub(crate) fn addresses(&self) -> anyhow::Result<Addresses> {
-        Ok(Addresses { dicom: self.dicom.local_addr(), http: self.http.local_addr()? })
+        Ok(Addresses { dicom: self.dicom.local_addr(), dicom_tls: self.dicom_tls, http: self.http.local_addr()? })
     }
 
     /// Starts everything under a lifecycle; returns at once.
     pub(crate) fn start(self, lifecycle: &Lifecycle) -> anyhow::Result<()> {
-        let Self { node, dicom, http } = self;
-        let receiver = Receiver::new(Arc::clone(&node.access), Arc::clone(&node.ingest));
+        let Self { node, dicom, http, hangup, .. } = self;
+        lifecycle.run("tls", crate::tls::watch(node.tls.clone(), hangup, lifecycle.soft.clone()));
+        let order = node.config.dicom.transfer_syntaxes.clone().unwrap_or_default();
+        let receiver = Receiver::new(Arc::clone(&node.access), Arc::clone(&node.ingest), Arc::clone(&node.commitments))
+            .preferring(order.of_class, order.of_all);
         let stop = Stop { soft: lifecycle.soft.clone(), hard: lifecycle.hard.clone() };
         lifecycle.run("dicom", async move {
             receiver.serve(dicom, stop).await;
@@ -79,10 +102,11 @@ pub(crate) async fn run(node: Node, output: Output) -> anyhow::Result<ExitCode> 
     let signals = Signals::listen()?;
     let listening = Listening::bind(node).await?;
     let addresses = listening.addresses()?;
-    tracing::info!(dicom = %addresses.dicom, http = %addresses.http, version = env!("CARGO_PKG_VERSION"), "node is up");
+    let dicom_tls = addresses.dicom_tls.map(tracing::field::display);
+    tracing::info!(dicom = %addresses.dicom, dicom_tls, http = %addresses.http, version = env!("CARGO_PKG_VERSION"), "node is up");
     if output.json {
         output.line(
-            &json!({ "dicom": addresses.dicom, "http": addresses.http, "url": format!("http://{}/", addresses.http) }),
+            &json!({ "dicom": addresses.dicom, "dicom_tls": addresses.dicom_tls, "http": addresses.http, "url": format!("http://{}/", addresses.http) }),
         )?;
     }
     let node = Arc::clone(&listening.node);
@@ -101,11 +125,16 @@ fn server_config(config: &dokuei_config::Config) -> ServerConfig {
         dimse_timeout: seconds(dicom.dimse_timeout_seconds),
         idle_timeout: seconds(dicom.idle_timeout_seconds),
         max_pdu: dicom.max_pdu_length,
+        // The disk is waited for by threads of associations only; more than there are disks and cores to wait for gain nothing.
+        threads: 16,
         max_associations: usize::try_from(dicom.max_associations).unwrap_or(usize::MAX),
         // One machine with hung associations must not shut the other hospitals out.
         max_associations_per_peer: Some(
             usize::try_from(dicom.max_associations.div_ceil(4).max(8)).unwrap_or(usize::MAX),
         ),
+        // Nor must one that only connects.
+        max_other_connections_per_peer: Some(MOST_UNASSOCIATED_PER_PEER),
+        min_bytes_per_second: dicom.min_bytes_per_second,
         ..ServerConfig::default()
     }
 }
@@ -115,12 +144,14 @@ fn web_state(node: &Node) -> anyhow::Result<dokuei_web::WebState> {
         access: Arc::clone(&node.access),
         ingest: Arc::clone(&node.ingest),
         archive: Arc::clone(&node.archive),
+        custody: Arc::clone(&node.custody),
         worklist: Arc::clone(&node.worklist),
         reports: Arc::clone(&node.reports),
         operations: Arc::new(NodeOperations {
             database: node.database.clone(),
             store: node.store.clone(),
             ambient: node.ambient.clone(),
+            tls: node.tls.clone(),
         }),
         claim_key: node.keys.claim_key(),
         settings: WebSettings {

@@ -1,16 +1,14 @@
-//! `dokuei jobs|quarantine`: what waits, and what was kept aside.
+//! `dokuei jobs`: background work that waits or was given up.
 
 use anyhow::Context as _;
-use dokuei_domain::{Actor, JobId};
+use dokuei_domain::JobId;
 use serde_json::json;
 
 use crate::{
-    cli::{JobsCommand, QuarantineCommand},
+    cli::JobsCommand,
     compose::Node,
     output::{Output, local_time},
 };
-
-const WHO: Actor = Actor::CommandLine;
 
 pub(crate) async fn jobs(node: &Node, output: Output, command: JobsCommand) -> anyhow::Result<()> {
     match command {
@@ -48,21 +46,4 @@ pub(crate) async fn jobs(node: &Node, output: Output, command: JobsCommand) -> a
             output.show(&json!({ "job": id }), || format!("job {id} runs again"))
         }
     }
-}
-
-pub(crate) async fn quarantine(node: &Node, output: Output, command: QuarantineCommand) -> anyhow::Result<()> {
-    let QuarantineCommand::List = command;
-    let zone = node.time_zone()?;
-    let held = node.ingest.quarantine(&WHO).await?;
-    let rows: Vec<_> = held
-        .iter()
-        .map(|row| {
-            json!({ "id": row.id, "facility": row.facility, "sop_instance": row.sop_instance, "study": row.study, "reason": row.reason,
-                    "detail": row.detail, "received_at": local_time(row.received_at, &zone), "blob_key": row.blob_key })
-        })
-        .collect();
-    output.table(&rows, &["received", "facility", "SOP instance", "why"], "nothing is in quarantine", |row| {
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        vec![text("received_at"), text("facility"), text("sop_instance"), text("detail")]
-    })
 }

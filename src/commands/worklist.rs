@@ -64,6 +64,7 @@ fn entry_json(entry: &WorklistEntry, zone: &TimeZone) -> Value {
         "body_part": entry.body_part,
         "received": entry.received,
         "expected": entry.expected,
+        "added_instances": entry.added_instances,
         "reader": reader.map(|person| person.account.to_string()),
         "opened_at": local_time(entry.opened_at, zone),
         "due_at": local_time(entry.due_at, zone),

@@ -124,6 +124,7 @@ pub(crate) async fn send(
         calling: AeTitle::parse(SENDER)?,
         called: node_title.clone(),
         timeouts: RequestorTimeouts::default(),
+        tls: None,
     };
     let report = send_objects(&target, objects, &tokio_util::sync::CancellationToken::new(), |_, _| {}).await;
     anyhow::ensure!(
@@ -158,6 +159,8 @@ impl HospitalArchive {
             admission: Anybody,
             policy: Box::new(StoragePolicy),
             store: FolderStore { folder: self.folder },
+            normalized: Arc::new(()),
+            query: Arc::new(()),
             observer: Box::new(()),
         };
         self.server.serve(handlers, stop).await;

@@ -118,7 +118,7 @@ async fn open_node(folder: &std::path::Path, ambient: &Ambient, once: bool) -> a
         config.http.bind = ANY_PORT;
     }
     init::create(folder, ambient, ORGANISATION)?;
-    Node::open(config, ambient.clone(), Mode { demonstration: true }).await
+    Node::open(config, ambient.clone(), Mode { demonstration: true, ..Mode::default() }).await
 }
 
 /// The usual ports where they are free, any others where they are not: a demonstration must not fail because something else runs.

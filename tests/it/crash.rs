@@ -42,7 +42,7 @@ async fn holds(node: &TestNode, expected: &Expected) {
     }
 }
 
-async fn what_was_acknowledged_survives_kill_and_the_loss_of_the_index(index: Index) {
+pub(crate) async fn what_was_acknowledged_survives_kill_and_the_loss_of_the_index(index: Index) {
     let mut node = TestNode::start(index).await;
     // Four senders at work, a fifth one in the middle of an object.
     let studies: Vec<_> = (0..4).map(|seed| synthetic(400, 200 + seed)).collect();
@@ -197,14 +197,19 @@ impl AsyncRead for Endless {
 
 #[tokio::test]
 async fn a_large_object_passes_through_little_memory() {
-    const PIXELS: u32 = 240 << 20;
-    let mut node = TestNode::start(Index::Sqlite).await;
+    passes_through_little_memory(Index::Sqlite, 240 << 20).await;
+}
+
+/// An object with so many bytes of pixel data.
+pub(crate) async fn passes_through_little_memory(index: Index, pixels: u32) {
+    let mut node = TestNode::start(index).await;
     let mut image = synthetic(1, 500).remove(0);
     image.size = 64;
-    let mut source = Endless::new(&image, PIXELS);
+    let mut source = Endless::new(&image, pixels);
     let length = source.length;
 
     let mut association = scu(&node, "HOSP1").await;
+    let idle = node.peak_memory_mib();
     let status = {
         let object = Object { data_set: Vec::new(), ..Object::ct(&image) };
         send_from(&mut association, &object, &mut source, length).await.unwrap()
@@ -213,6 +218,8 @@ async fn a_large_object_passes_through_little_memory() {
     association.release().await.unwrap();
     let peak = node.peak_memory_mib();
     assert!(peak < 256, "{peak} MiB were in use for one object of {} MiB", length >> 20);
+    // However large it is: a few parts at most.
+    assert!(peak - idle < 40, "{} MiB were needed for one object of {} MiB", peak - idle, length >> 20);
 
     // All of it is there.
     let folder = tempfile::tempdir_in(node.folder()).unwrap();
@@ -220,7 +227,7 @@ async fn a_large_object_passes_through_little_memory() {
     node.cli(&["export", "--facility", "HOSP1", "--instance", &image.sop_instance_uid, path]).await;
     let file = folder.path().join(format!("{}.dcm", image.sop_instance_uid));
     let size = file.metadata().unwrap().len();
-    let wanted = Endless::new(&image, PIXELS);
+    let wanted = Endless::new(&image, pixels);
     let offset = size - length;
     let mut reader = std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(&file).unwrap());
     std::io::Seek::seek(&mut reader, std::io::SeekFrom::Start(offset)).unwrap();

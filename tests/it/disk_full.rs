@@ -1,53 +1,8 @@
 //! No room: the sender is told to try again, nothing half-stored is seen, and reception goes on when there is room.
 
-use std::path::{Path, PathBuf};
-
 use dokuei_dimse::Status;
-use dokuei_testkit::Tool;
 
-use crate::harness::{Index, Object, TestNode, scu, send, send_alone, synthetic};
-
-#[tokio::test]
-async fn below_the_low_water_mark_nothing_is_taken() {
-    let mut node = TestNode::init(Index::Sqlite).await;
-    node.add_facility("HOSP1", &["HOSP1"]).await;
-    node.set("image_store.low_water_bytes", 1u64 << 40).serve().await;
-    let object = Object::ct(&synthetic(1, 61).remove(0));
-
-    assert_eq!(send_alone(&node, "HOSP1", &object).await.unwrap(), Status::OUT_OF_RESOURCES);
-    node.audited("instance.receive", "refused", &object.sop_instance).await;
-    node.audited("instance.receive", "refused", "short of space").await;
-    node.nothing_half_stored().await;
-    node.stop().await;
-
-    node.set("image_store.low_water_bytes", 0).serve().await;
-    assert_eq!(send_alone(&node, "HOSP1", &object).await.unwrap(), Status::SUCCESS);
-    assert!(node.export_instance("HOSP1", &object.sop_instance).await.as_ref() == Some(&object.data_set));
-}
-
-/// A file system of a few megabytes in memory.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` when this process may not mount; that is said.
-    #[expect(clippy::print_stderr, reason = "a skipped test must not look like a passed one")]
-    fn mount(folder: &Path, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(folder).unwrap();
-        let mounted = Tool::find("mount").ok()?.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder).run().ok()?;
-        if mounted.status.success() {
-            return Some(Self(folder.to_owned()));
-        }
-        eprintln!("\n*** SKIPPED, not passed: only root may mount a small disk ***\n{mounted}");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily, because the node's process may be a moment from its end.
-        let _ = Tool::find("umount").and_then(|tool| tool.arg("-l").arg(&self.0).run());
-    }
-}
+use crate::harness::{Index, Object, SmallDisk, TestNode, scu, send, synthetic};
 
 #[tokio::test]
 async fn a_full_disk_is_told_to_the_sender_and_passes() {

@@ -156,7 +156,7 @@ async fn the_demonstration_lets_everybody_in_by_a_link_that_works_once() {
 
 on_both_databases!(a_hospital_with_an_archive_of_another_maker_gets_its_report);
 
-async fn a_hospital_with_an_archive_of_another_maker_gets_its_report(index: Index) {
+pub(crate) async fn a_hospital_with_an_archive_of_another_maker_gets_its_report(index: Index) {
     let folder = tempfile::tempdir().unwrap();
     let received = folder.path().join("received");
     std::fs::create_dir(&received).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dokuei_dimse::{AssociationError, Status};
 use dokuei_domain::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
-use dokuei_testkit::{testdata, testdata_files};
+use dokuei_testkit::testdata_files;
 
 use crate::harness::{CT, Index, Object, TestNode, associate, echo, send, uid};
 
@@ -223,39 +223,6 @@ async fn every_malformed_file_is_survived() {
 
     Box::pin(broken_ones_are_survived(&node, &files)).await;
 
-    node.nothing_half_stored().await;
-    node.stop().await;
-}
-
-on_both_databases!(a_folder_is_imported_and_opens_no_case);
-
-async fn a_folder_is_imported_and_opens_no_case(index: Index) {
-    let mut node = TestNode::start(index).await;
-    let folder = testdata("dicomdir/dicomdirtests");
-    let in_folder = |file: &RealFile| file.storable && file.path.starts_with(&folder);
-    let files: Vec<_> = in_testdata().into_iter().filter(in_folder).collect();
-    let import = ["import", "--facility", "HOSP1", folder.to_str().unwrap()];
-
-    let output = node.try_cli(&import).await;
-    assert_eq!(output.status.code(), Some(1), "a DICOMDIR is no object: {output}");
-    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(summary["stored"], files.len(), "{output}");
-    let refused = summary["refused"].as_array().unwrap();
-    assert!(refused.len() == 1 && refused[0]["file"].as_str().unwrap().ends_with("DICOMDIR"), "{output}");
-    for file in &files {
-        let object = object_of(&std::fs::read(&file.path).unwrap(), Some(&file.sop_instance), 0);
-        let stored = node.export_instance("HOSP1", &file.sop_instance).await;
-        assert!(stored.as_ref() == Some(&object.data_set), "{}", file.path.display());
-    }
-
-    // Once more: all are there already.
-    let again: serde_json::Value = serde_json::from_slice(&node.try_cli(&import).await.stdout).unwrap();
-    assert_eq!((&again["stored"], &again["already_stored"]), (&0.into(), &files.len().into()), "{again}");
-    // Earlier examinations are not read again.
-    for study in files.iter().map(|file| &file.study) {
-        node.audited("study.settle", "success", study).await;
-    }
-    assert_eq!(node.cli(&["worklist", "list"]).await, serde_json::json!([]));
     node.nothing_half_stored().await;
     node.stop().await;
 }

@@ -32,7 +32,7 @@ on_both_databases!(
     several_associations_at_once,
 );
 
-async fn a_whole_series_goes_in_and_comes_out_byte_for_byte(index: Index) {
+pub(crate) async fn a_whole_series_goes_in_and_comes_out_byte_for_byte(index: Index) {
     let mut node = TestNode::start(index).await;
     dcmtk("echoscu", &node, "HOSP1", "DOKUEI", &["-v"]).run_async().await.unwrap().success();
 
@@ -55,7 +55,7 @@ async fn a_whole_series_goes_in_and_comes_out_byte_for_byte(index: Index) {
     assert!(!node.log_text().contains("QMNx85rKkkg"), "a patient ID is in the log");
 }
 
-async fn the_same_again_changes_nothing_and_other_bytes_are_kept_aside(index: Index) {
+pub(crate) async fn the_same_again_changes_nothing_and_other_bytes_are_kept_aside(index: Index) {
     let node = TestNode::start(index).await;
     let series = testdata("ct_series_GE_HiSpeed");
     node.storescu("HOSP1", &[&series]).await;
@@ -113,7 +113,7 @@ async fn two_facilities_may_send_the_same_uids(index: Index) {
     node.stop().await;
 }
 
-async fn several_associations_at_once(index: Index) {
+pub(crate) async fn several_associations_at_once(index: Index) {
     let node = TestNode::start(index).await;
     node.add_facility("HOSP2", &["HOSP2A:reading", "HOSP2B:both"]).await;
     let studies: Vec<_> = (0..6).map(|seed| synthetic(25, 100 + seed)).collect();

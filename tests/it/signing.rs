@@ -49,7 +49,7 @@ enum Moment {
     Answered,
 }
 
-async fn a_kill_while_signing_leaves_one_version_and_one_delivery(index: Index) {
+pub(crate) async fn a_kill_while_signing_leaves_one_version_and_one_delivery(index: Index) {
     let folder = tempfile::tempdir().unwrap();
     let received = folder.path().join("received");
     std::fs::create_dir(&received).unwrap();

@@ -14,12 +14,16 @@ pub enum SpecificationError {
     Role(String),
     #[error("'{0}' is not an IP address; host names are not looked up")]
     Address(String),
-    #[error("'{0}' is not a return target; write 'dicom:AETITLE@HOST:PORT'")]
+    #[error("'{0}' is not a return target; write 'dicom:AETITLE@HOST:PORT', or 'dicom-tls:' for TLS")]
     Target(String),
     #[error("'{0}' is neither a host name nor an IP address; write IPv6 addresses in brackets")]
     Host(String),
     #[error("'{0}' is not a port from 1 to 65535")]
     Port(String),
+    #[error("the certificate file {0}")]
+    Certificate(&'static str),
+    #[error("'{0}' is not the SHA-256 fingerprint of a certificate: 64 hexadecimal digits")]
+    Fingerprint(String),
     #[error("'{0}' is not an OID; write the facility's own, such as 1.2.392.100495.20.3.51.1…")]
     Issuer(String),
 }
@@ -57,35 +61,43 @@ pub fn parse_address(text: &str) -> Result<IpAddr, SpecificationError> {
     parsed.map(|address| address.to_canonical()).map_err(|_| SpecificationError::Address(text.to_owned()))
 }
 
-/// Where reports are sent by C-STORE: `dicom:AETITLE@HOST:PORT`.
+/// Where reports are sent by C-STORE: `dicom:AETITLE@HOST:PORT`, or `dicom-tls:…` over TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReturnTarget {
     pub called: AeTitle,
     /// A host name, an IPv4 address, or an IPv6 address without brackets.
     pub host: String,
     pub port: u16,
+    pub tls: bool,
 }
 
 impl ReturnTarget {
     pub fn parse(text: &str) -> Result<Self, SpecificationError> {
         let wrong = || SpecificationError::Target(text.to_owned());
-        let (title, location) = text.strip_prefix("dicom:").and_then(|rest| rest.rsplit_once('@')).ok_or_else(wrong)?;
+        let (scheme, rest) = text.split_once(':').ok_or_else(wrong)?;
+        let tls = match scheme {
+            "dicom" => false,
+            "dicom-tls" => true,
+            _ => return Err(wrong()),
+        };
+        let (title, location) = rest.rsplit_once('@').ok_or_else(wrong)?;
         let (host, port) = location.rsplit_once(':').ok_or_else(wrong)?;
         let called = parse_title(title)?;
         let port =
             port.parse().ok().filter(|port| *port != 0).ok_or_else(|| SpecificationError::Port(port.to_owned()))?;
         let host = parse_host(host)?;
-        Ok(Self { called, host, port })
+        Ok(Self { called, host, port, tls })
     }
 }
 
 impl fmt::Display for ReturnTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { called, host, port } = self;
+        let Self { called, host, port, tls } = self;
+        let scheme = if *tls { "dicom-tls" } else { "dicom" };
         if host.contains(':') {
-            write!(f, "dicom:{called}@[{host}]:{port}")
+            write!(f, "{scheme}:{called}@[{host}]:{port}")
         } else {
-            write!(f, "dicom:{called}@{host}:{port}")
+            write!(f, "{scheme}:{called}@{host}:{port}")
         }
     }
 }
@@ -153,8 +165,10 @@ mod tests {
             ("dicom:PACS@127.0.0.1:11113", ("PACS", "127.0.0.1", 11113)),
             ("dicom:PACS@pacs.hospital.example:104", ("PACS", "pacs.hospital.example", 104)),
             ("dicom:A@B@[::1]:104", ("A@B", "::1", 104)),
+            ("dicom-tls:PACS@pacs.hospital.example:2762", ("PACS", "pacs.hospital.example", 2762)),
         ] {
             let target = ReturnTarget::parse(text).unwrap();
+            assert_eq!(target.tls, text.starts_with("dicom-tls:"));
             assert_eq!((target.called.as_str(), target.host.as_str(), target.port), expected);
             assert_eq!(target.to_string(), text);
         }
@@ -164,6 +178,7 @@ mod tests {
     fn a_wrong_target_says_what_is_wrong() {
         let error = |text: &str| ReturnTarget::parse(text).unwrap_err();
         assert!(matches!(error("PACS@host:104"), SpecificationError::Target(_)));
+        assert!(matches!(error("dicoms:PACS@host:104"), SpecificationError::Target(_)));
         assert!(matches!(error("dicom:PACS@host"), SpecificationError::Target(_)));
         assert!(matches!(error("dicom:@host:104"), SpecificationError::AeTitle { .. }));
         for port in ["0", "70000", "dicom", ""] {

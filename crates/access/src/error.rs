@@ -3,7 +3,7 @@
 use dokuei_database::DatabaseError;
 use dokuei_domain::{AccountId, AeTitle, FacilityId};
 
-use crate::{address::SpecificationError, rights::Denied};
+use crate::{CertificateFingerprint, address::SpecificationError, rights::Denied};
 
 /// A primitive of the cryptographic library failed, or something encrypted does not open with our keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +80,8 @@ pub enum AccessError {
     IssuerTaken(FacilityId),
     #[error("calling AE title {calling} {} belongs to facility {facility} already", from_address(.address.as_deref()))]
     PeerTaken { calling: AeTitle, address: Option<String>, facility: FacilityId },
+    #[error("certificate {fingerprint} is registered for facility {facility} already")]
+    CertificateTaken { fingerprint: CertificateFingerprint, facility: FacilityId },
     #[error("there is no such entry to remove: {0}")]
     NothingToRemove(String),
     #[error("this needs two administrators who sign in with their own accounts; the command line cannot stand for one")]

@@ -4,8 +4,8 @@ use dokuei_database::{PeerRow, ReadTx, ReturnTargetRow, WriteTx};
 use dokuei_domain::{Actor, FacilityId, Timestamp, patient::FacilityIssuer};
 
 use crate::{
-    Access, AccessError, Action, PeerSpecification, Resource, ReturnTarget, access::short_text, address::parse_issuer,
-    rights::can,
+    Access, AccessError, Action, CertificateFingerprint, NewPeerCertificate, PeerCertificate, PeerSpecification,
+    Resource, ReturnTarget, access::short_text, address::parse_issuer, rights::can,
 };
 
 /// A facility to add.
@@ -32,6 +32,10 @@ pub struct FacilityEdit {
     pub add_peers: Vec<PeerSpecification>,
     pub remove_return_targets: Vec<ReturnTarget>,
     pub add_return_targets: Vec<ReturnTarget>,
+    pub remove_certificates: Vec<CertificateFingerprint>,
+    pub add_certificates: Vec<NewPeerCertificate>,
+    /// Whether its peers may come without a certificate although it has some.
+    pub allow_plain: Option<bool>,
 }
 
 /// A facility as listed.
@@ -43,6 +47,9 @@ pub struct Facility {
     pub aliases: Vec<String>,
     pub peers: Vec<PeerSpecification>,
     pub return_targets: Vec<ReturnTarget>,
+    pub certificates: Vec<PeerCertificate>,
+    /// Its peers may come without a certificate although it has some.
+    pub plain_allowed: bool,
     pub created_at: Timestamp,
     pub disabled_at: Option<Timestamp>,
 }
@@ -108,13 +115,19 @@ impl Access {
             }
         }
         self.add_targets(&mut tx, id, &edit.add_return_targets).await?;
+        self.remove_certificates(&mut tx, id, &edit.remove_certificates).await?;
+        self.add_certificates(&mut tx, id, &edit.add_certificates).await?;
+        if let Some(allowed) = edit.allow_plain {
+            tx.facility_allow_plain(id, allowed).await?;
+        }
         let removed = describe(&edit.remove_peers, &edit.remove_return_targets);
         let added = describe(&edit.add_peers, &edit.add_return_targets);
+        let transport = describe_transport(&edit);
         tx.audit(
             self.success(actor, "facility.edit")
                 .facility(id)
                 .subject(id)
-                .detail(format!("removed [{removed}] added [{added}]")),
+                .detail(format!("removed [{removed}] added [{added}]{transport}")),
         );
         tx.commit().await?;
         Ok(())
@@ -166,7 +179,10 @@ impl Access {
         };
         let mut facilities = Vec::new();
         for row in rows {
+            let transport = read.facility_transport(&row.id).await?;
             facilities.push(Facility {
+                certificates: read.peer_certificate_list(&row.id).await?.into_iter().map(Into::into).collect(),
+                plain_allowed: transport.is_some_and(|transport| transport.plain_allowed),
                 aliases: read.facility_aliases(&row.id).await?,
                 peers: read.peer_list(&row.id).await?.into_iter().map(specification).collect(),
                 return_targets: read.return_target_list(&row.id).await?.into_iter().map(target).collect(),
@@ -215,6 +231,7 @@ impl Access {
         for target in targets {
             tx.return_target_add(self.ambient.new_uuid(), facility, &target.called, &target.host, target.port, now)
                 .await?;
+            tx.return_target_set_tls(facility, &target.called, &target.host, target.port, target.tls).await?;
         }
         Ok(())
     }
@@ -233,11 +250,24 @@ fn specification(row: PeerRow) -> PeerSpecification {
 }
 
 fn target(row: ReturnTargetRow) -> ReturnTarget {
-    ReturnTarget { called: row.called, host: row.host, port: row.port }
+    ReturnTarget { called: row.called, host: row.host, port: row.port, tls: row.tls }
 }
 
 fn checked_aliases(given: &[String]) -> Result<Vec<String>, AccessError> {
     given.iter().map(|alias| short_text("an issuer's alias", alias)).collect()
+}
+
+/// What changed about certificates, for the audit; empty when nothing did.
+fn describe_transport(edit: &FacilityEdit) -> String {
+    let removed = edit.remove_certificates.iter().map(|fingerprint| format!(", certificate {fingerprint} removed"));
+    let added = edit.add_certificates.iter().map(|new| match &new.calling {
+        None => format!(", certificate {} added", new.fingerprint),
+        Some(calling) => format!(", certificate {} added for {calling}", new.fingerprint),
+    });
+    let plain = edit.allow_plain.map(|allowed| {
+        if allowed { ", may come without certificate" } else { ", must come with a certificate" }.to_owned()
+    });
+    removed.chain(added).chain(plain).collect()
 }
 
 /// Peers and targets in one line for the audit.

@@ -2,7 +2,7 @@
 //! agree on. Every success and every refusal leaves an audit row.
 //!
 //! What it is not: it reads no sockets, sets no cookies and writes no pages; adapters do, and ask here. It knows no study and no report: use cases ask
-//! [`can`] and add the facility to their queries. Peer certificates (DICOM over TLS) are not looked at yet; a peer is its calling AE title and address.
+//! [`can`] and add the facility to their queries. It verifies no chain of a peer's certificate: TLS does, and gives the fingerprint.
 //!
 //! To add an action: a variant of [`Action`] with its words, its place in the role's list in `rights.rs`, and its row in the matrix test, which does not
 //! compile without it. To add an operation for administrators: begin it with [`Access::require`], so that a refusal is audited.
@@ -14,12 +14,14 @@ mod admission;
 mod approvals;
 mod audit;
 mod certificate;
+mod commitment_targets;
 mod enrolment;
 mod error;
 mod facilities;
 mod keys;
 mod one_time;
 mod password;
+mod peer_certificates;
 mod rights;
 mod sealed;
 mod session;
@@ -38,6 +40,7 @@ pub use enrolment::Enrolment;
 pub use error::{AccessError, CryptoError, SignInError};
 pub use facilities::{Facility, FacilityEdit, NewFacility};
 pub use keys::{KeyError, NodeKeys};
+pub use peer_certificates::{CertificateFingerprint, NewPeerCertificate, PeerCertificate};
 pub use rights::{Action, Denied, Resource, can};
 pub use session::Session;
 pub use settings::{AccessSettings, PasswordCost};

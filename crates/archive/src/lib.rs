@@ -2,8 +2,10 @@
 //!
 //! Every call takes an actor and asks `access` with the facility of the object; what the actor may not see is reported as absent.
 //!
-//! What it is not (yet): query and retrieve over DIMSE, storage commitment, priors and retention come with their own rooms here.
+//! What it is not (yet): query and retrieve over DIMSE, priors and retention come with their own rooms here.
 
+mod commitment;
+pub mod custody;
 mod export;
 mod stack;
 
@@ -12,6 +14,10 @@ use dokuei_database::{Database, DatabaseError, InstanceRow, ReadTx, SeriesRow, S
 use dokuei_domain::{Actor, InstanceId, StudyPk};
 use dokuei_image_store::{BlobKey, ImageStore, StoreError};
 
+pub use commitment::{
+    AskForCommitment, CommitmentError, CommitmentExchangeError, CommitmentPeer, CommitmentSettings, Commitments, ResultLink,
+    UndeliveredResult, reason as failure_reason,
+};
 pub use export::{ExportSummary, What};
 
 /// Why nothing was given out.

@@ -26,8 +26,9 @@ use serde::{Deserialize, Serialize};
 pub use error::{ConfigError, Problem};
 pub use secret::Secret;
 pub use sections::{
-    AccessSection, DatabaseSection, DicomSection, HttpSection, ImageStoreSection, LogFormat, NodeSection,
-    ReportSection, TelemetrySection, WorklistSection,
+    AccessSection, DatabaseSection, DicomSection, DicomTlsFiles, HttpSection, ImageStoreKeys, ImageStoreSection,
+    LogFormat, NodeSection, PlainNetwork, ReportSection, TelemetrySection, TlsClientCertificate, TransferSyntaxOrder,
+    WorklistSection,
 };
 pub use template::Template;
 
@@ -77,9 +78,34 @@ impl Config {
         self.database.resolve(self.data_dir())
     }
 
+    /// The files of DICOM over TLS; `None` when the configuration names no certificate.
+    pub fn dicom_tls_files(&self) -> Option<DicomTlsFiles> {
+        self.dicom.tls_files(self.data_dir())
+    }
+
     /// The address of the image store.
     pub fn image_store_url(&self) -> String {
         self.image_store.url.in_url(self.data_dir())
+    }
+
+    /// Who the node is to the S3 server of [`Self::image_store_url`]; `None`: what the environment says. Read from files now, if the configuration names them.
+    pub fn image_store_keys(&self) -> Result<Option<ImageStoreKeys>, ConfigError> {
+        self.image_store.resolve_keys(self.data_dir())
+    }
+
+    /// The address of the second copy, if there is to be one.
+    pub fn image_store_copy_url(&self) -> Option<String> {
+        self.image_store.copy_url.as_ref().map(|url| url.in_url(self.data_dir()))
+    }
+
+    /// As [`Self::image_store_keys`], for [`Self::image_store_copy_url`].
+    pub fn image_store_copy_keys(&self) -> Result<Option<ImageStoreKeys>, ConfigError> {
+        self.image_store.resolve_copy_keys(self.data_dir())
+    }
+
+    /// The directory that holds the database; `None` when it is a server's.
+    pub fn database_directory(&self) -> Result<Option<PathBuf>, ConfigError> {
+        Ok(DatabaseSection::directory(&self.database_url()?))
     }
 
     /// Checks every value by itself and against the others.
@@ -89,6 +115,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut problems = example::values_out_of_range(self);
         self.node.validate(&mut problems);
+        self.dicom.validate(&mut problems);
         self.http.validate(&mut problems);
         self.database.validate(&mut problems);
         self.image_store.validate(&mut problems);

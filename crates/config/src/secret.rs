@@ -5,13 +5,17 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::ConfigError;
 
 /// A longer file is not a secret that somebody typed.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// A text with a password in it. Prints as `***`; [`Self::expose`] gives it to who needs it.
-#[derive(Clone, PartialEq, Eq)]
+/// A text with a password in it. Prints as `***`; [`Self::expose`] gives it to who needs it, and so does writing the configuration.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {

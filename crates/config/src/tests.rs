@@ -103,14 +103,40 @@ fn mistakes_in_the_file_are_named_with_file_and_line() {
         ("[dicom]\nae_title = \"SEVENTEEN LETTERS\"\n", "dokuei.toml:2: AE title has more than 16 characters"),
         ("[telemetry]\nlog_format = \"xml\"\n", "dokuei.toml:2: unknown variant `xml`"),
         ("[dicom]\nbind =\n", "dokuei.toml:2: "),
+        ("[dicom]\nbind = \"192.0.2.1:104\"\n", "dokuei.toml:2: dicom.bind must be a loopback address, because plain"),
+        ("[dicom]\nbind = \"0.0.0.0:104\"\n", "dokuei.toml:2: dicom.bind must be a loopback address, because plain"),
+        ("[dicom]\nplain_network = \"yes\"\n", "dokuei.toml:2: unknown variant `yes`"),
+        ("[dicom]\ntls_bind = \"0.0.0.0:2762\"\n", "dokuei.toml:2: dicom.tls_bind needs dicom.tls_certificate_file"),
+        ("[dicom]\ntls_key_file = \"/k\"\n", "dokuei.toml:2: dicom.tls_key_file needs dicom.tls_certificate_file"),
+        (
+            "[dicom]\ntls_certificate_file = \"/c\"\n",
+            "dokuei.toml:2: dicom.tls_certificate_file needs dicom.tls_key_file",
+        ),
+        (
+            "[dicom]\ntls_certificate_file = \"/c\"\ntls_key_file = \"/k\"\ntls_bind = \"[::1]:2762\"\n",
+            "dokuei.toml:4: dicom.tls_bind needs dicom.tls_client_ca_file",
+        ),
+        ("[dicom]\ntls_client_certificate = \"perhaps\"\n", "dokuei.toml:2: unknown variant `perhaps`"),
+        ("[dicom]\ntransfer_syntaxes = \"JPEG\"\n", "dokuei.toml:2: 'JPEG' is no transfer syntax"),
+        ("[dicom]\ntransfer_syntaxes = \"1.2; 1.3\"\n", "dokuei.toml:2: only one list may stand without a SOP class"),
         ("[dicom]\n[dicom]\n", "dokuei.toml:2: "),
         ("[worklist]\nclaim_minutes = 0\n", "dokuei.toml:2: worklist.claim_minutes must be from 1 to 10080."),
-        ("[dicom]\nmax_associations = 257 # x\n", "dokuei.toml:2: dicom.max_associations must be from 1 to 256."),
+        ("[dicom]\nmax_associations = 4097 # x\n", "dokuei.toml:2: dicom.max_associations must be from 1 to 4096."),
         ("[worklist]\nemergency_minutes = 300\n", "dokuei.toml:2: worklist.emergency_minutes must not be longer than"),
         ("[node]\ntime_zone = \"Asia/Edo\"\n", "dokuei.toml:2: node.time_zone is no time zone"),
         ("[http]\npublic_url = \"https://host/path\"\n", "dokuei.toml:2: http.public_url must be"),
         ("[database]\nurl = \"mysql://x\"\n", "dokuei.toml:2: database.url must begin with"),
-        ("[image_store]\nurl = \"s3://bucket\"\n", "dokuei.toml:2: image_store.url must be"),
+        ("[image_store]\nurl = \"s3://\"\n", "dokuei.toml:2: image_store.url must be"),
+        ("[image_store]\nurl = \"s3://key:secret@bucket\"\n", "dokuei.toml:2: image_store.url must be"),
+        ("[image_store]\ncopy_url = \"/mnt\"\n", "dokuei.toml:2: image_store.copy_url must be"),
+        (
+            "[image_store]\ncopy_url = \"file://{data_dir}/image-store\"\n",
+            "dokuei.toml:2: image_store.copy_url must be another place",
+        ),
+        ("[image_store]\ncopy_secret_key_file = \"a\"\n", "dokuei.toml:2: image_store.copy_secret_key_file needs"),
+        ("[image_store]\nscrub_days = 0\n", "dokuei.toml:2: image_store.scrub_days must be from 1 to 3650."),
+        ("[image_store]\naccess_key = \"a\"\n", "dokuei.toml:2: image_store.access_key needs image_store.secret_key"),
+        ("[image_store]\nsecret_key = \"a\"\n", "dokuei.toml:2: image_store.secret_key needs image_store.access_key"),
         ("[image_store]\nurl = \"file://relative\"\n", "dokuei.toml:2: image_store.url must be"),
         ("[telemetry]\nlog_level = \"loud\"\n", "dokuei.toml:2: telemetry.log_level must be"),
         ("[report]\nback_off_cap_seconds = 5\n", "dokuei.toml:2: report.back_off_cap_seconds must not be shorter"),
@@ -130,6 +156,44 @@ fn mistakes_in_the_file_are_named_with_file_and_line() {
 
     let absent = Config::load(Some(Path::new("/nowhere/dokuei.toml")), NO_ENVIRONMENT).unwrap_err();
     assert_eq!(absent.to_string(), "cannot read configuration file /nowhere/dokuei.toml");
+}
+
+#[test]
+fn plain_dicom_leaves_the_machine_only_when_the_file_says_so_in_words() {
+    let closed = load("[dicom]\nbind = \"0.0.0.0:104\"\nplain_network = \"in a closed network\"\n", &[]).unwrap();
+    assert_eq!(closed.dicom.plain_network, crate::PlainNetwork::Closed);
+    for loopback in ["127.0.0.2:104", "[::1]:104", "[::ffff:127.0.0.1]:104"] {
+        load(&format!("[dicom]\nbind = \"{loopback}\"\n"), &[]).unwrap();
+    }
+}
+
+#[test]
+fn tls_has_its_files_below_the_data_directory_and_asks_for_certificates() {
+    let text = "[dicom]\ntls_bind = \"0.0.0.0:2762\"\ntls_certificate_file = \"{data_dir}/tls/c.pem\"\n\
+                tls_key_file = \"/run/k.pem\"\ntls_client_ca_file = \"{data_dir}/tls/h.pem\"\n";
+    let config = load(text, &[]).unwrap().with_data_dir("/srv/dokuei").unwrap();
+    let files = config.dicom_tls_files().unwrap();
+    assert_eq!((files.certificate, files.key), ("/srv/dokuei/tls/c.pem".into(), "/run/k.pem".into()));
+    assert_eq!((files.client_ca, files.server_ca), (Some("/srv/dokuei/tls/h.pem".into()), None));
+    assert_eq!(config.dicom.tls_client_certificate, crate::TlsClientCertificate::Required);
+    let none = [("DOKUEI__DICOM__TLS_CLIENT_CERTIFICATE", "none")];
+    let without = "[dicom]\ntls_bind = \"[::1]:0\"\ntls_certificate_file = \"c\"\ntls_key_file = \"k\"\n";
+    assert_eq!(load(without, &none).unwrap().dicom.tls_client_certificate, crate::TlsClientCertificate::None);
+    assert_eq!(load("", &[]).unwrap().dicom_tls_files(), None);
+}
+
+#[test]
+fn transfer_syntaxes_have_an_order_for_all_and_for_one_class() {
+    let text =
+        "[dicom]\ntransfer_syntaxes = \"1.2.840.10008.1.2.4.70, 1.2.840.10008.1.2.1 ; 1.2.3: 1.2.840.10008.1.2\"\n";
+    let config = load(text, &[]).unwrap();
+    let order = config.dicom.transfer_syntaxes.clone().unwrap();
+    let of_all: Vec<_> = order.of_all.iter().map(|uid| uid.as_str()).collect();
+    assert_eq!(of_all, ["1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.1"]);
+    let (sop_class, syntaxes) = &order.of_class[0];
+    assert_eq!((sop_class.as_str(), syntaxes[0].as_str(), syntaxes.len()), ("1.2.3", "1.2.840.10008.1.2", 1));
+    assert_eq!(load(&config.to_toml(), &[]).unwrap(), config);
+    assert_eq!(load("", &[]).unwrap().dicom.transfer_syntaxes, None);
 }
 
 #[test]
@@ -246,4 +310,26 @@ fn a_file_with_a_mistake_does_not_print_its_secret() {
         assert!(!error.to_string().contains("hunter2") && !format!("{error:?}").contains("hunter2"), "{error:?}");
     }
     assert_eq!(format!("{:?}", Template::new("postgres://u:p@h/d")), "\"***@h/d\"");
+}
+
+#[test]
+fn the_keys_of_an_s3_server_come_from_the_file_its_files_or_the_environment() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("secret"), "hunter2\n").unwrap();
+    assert_eq!(
+        load("[image_store]\nurl = \"s3://images/a?region=x\"\n", &[]).unwrap().image_store_keys().unwrap(),
+        None
+    );
+
+    let text = "[image_store]\nurl = \"s3://images\"\naccess_key = \"me\"\nsecret_key_file = \"{data_dir}/secret\"\n";
+    let config = load(text, &[]).unwrap().with_data_dir(place.path()).unwrap();
+    let keys = config.image_store_keys().unwrap().unwrap();
+    assert_eq!((keys.access_key.expose(), keys.secret_key.expose()), ("me", "hunter2"));
+    assert!(!format!("{config:?}{keys:?}").contains("hunter2"));
+
+    let replaced = load(text, &[("DOKUEI__IMAGE_STORE__SECRET_KEY", "other")]).unwrap();
+    assert_eq!(replaced.image_store_keys().unwrap().unwrap().secret_key.expose(), "other");
+    assert!(!format!("{replaced:?}").contains("other"));
+    let absent = load(text, &[("DOKUEI__IMAGE_STORE__SECRET_KEY_FILE", "/nowhere")]).unwrap();
+    assert!(absent.image_store_keys().unwrap_err().to_string().contains("image_store.secret_key_file"));
 }

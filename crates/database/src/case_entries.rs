@@ -41,6 +41,8 @@ pub struct CaseEntryRow {
 pub struct OpenWorkitemRow {
     pub uid: String,
     pub state: WorkitemState,
+    /// It is for images that the latest report has not seen: how many.
+    pub added_instances: Option<i64>,
     pub assigned: Option<(AccountId, String)>,
     pub assigned_at: Option<Timestamp>,
     pub assignment_reasons: Option<String>,
@@ -121,7 +123,7 @@ macro_rules! entry_sql {
              p.issuer, p.patient_id, p.provisional_study_uid, s.name_alphabetic, s.name_ideographic, s.name_phonetic, s.birth_date, \
              s.sex, s.charset_repaired, CAST(CASE WHEN s.birth_date <> p.birth_date OR s.sex <> p.sex OR s.name_alphabetic <> p.name_alphabetic \
              OR s.name_ideographic <> p.name_ideographic THEN 1 ELSE 0 END AS BIGINT) AS differs_from_earlier, \
-             w.uid AS workitem_uid, w.state AS workitem_state, w.assigned_reader, aa.display_name AS assigned_name, w.assigned_at, \
+             w.uid AS workitem_uid, w.state AS workitem_state, w.added_instances, w.assigned_reader, aa.display_name AS assigned_name, w.assigned_at, \
              w.assignment_reasons, w.performer, ap.display_name AS performer_name, w.claimed_at, w.claim_expires_at, \
              (SELECT COUNT(*) FROM drafts d WHERE d.case_id = c.id) AS draft_count, \
              v.id AS version_id, v.number AS version_number, v.author, av.display_name AS author_name, v.signed_at, \
@@ -158,7 +160,7 @@ statements! {
          AND (w.performer = $1 OR (w.state = 'SCHEDULED' AND (w.assigned_reader = $1 OR ( \
               (w.assigned_reader IS NULL OR w.assigned_at <= $3) AND NOT EXISTS ( \
                 SELECT 1 FROM case_studies cs JOIN studies s ON s.id = cs.study_pk JOIN series se ON se.study_pk = s.id \
-                WHERE cs.case_id = c.id AND s.withdrawn_at IS NULL AND se.modality <> '' \
+                WHERE cs.case_id = c.id AND s.withdrawn_at IS NULL AND se.modality <> '' AND se.instance_count > 0 \
                 AND REPLACE($4, ',' || se.modality || ',', '') = $4 \
                 AND NOT EXISTS (SELECT 1 FROM reader_modalities m WHERE m.account_id = $1 AND m.modality = se.modality)))))) \
          ORDER BY place, urgency, moment, case_id LIMIT $5"
@@ -275,6 +277,7 @@ fn workitem_row(row: &Row) -> Result<Option<OpenWorkitemRow>, DatabaseError> {
     Ok(Some(OpenWorkitemRow {
         uid,
         state: row.parsed("workitem_state", WorkitemState::parse)?,
+        added_instances: row.get("added_instances")?,
         assigned: person("assigned_reader", "assigned_name")?,
         assigned_at: row.optional_time("assigned_at")?,
         assignment_reasons: row.get("assignment_reasons")?,

@@ -3,15 +3,17 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    PgPool, SqlitePool,
+    PgPool, Postgres, SqlitePool,
+    pool::PoolConnection,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     DatabaseError, DatabaseErrorKind,
+    sqlite_writer::SqliteWriter,
     transaction::{ReadTx, WriteTx},
 };
 
@@ -20,7 +22,7 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 #[derive(Clone)]
 enum Pools {
-    Lite { writer: SqlitePool, readers: SqlitePool },
+    Lite { writer: SqliteWriter, readers: SqlitePool },
     Pg(PgPool),
 }
 
@@ -29,6 +31,8 @@ enum Pools {
 pub struct Database {
     pools: Pools,
     job_wakeup: Arc<Notify>,
+    /// Where connections to PostgreSQL live, whoever asks for one: a runtime whose thread waits for a disk would make all who share the connection wait.
+    home: Handle,
 }
 
 impl Database {
@@ -46,14 +50,14 @@ impl Database {
                 "database.url must begin with sqlite:// or postgres://",
             ));
         };
-        Ok(Self { pools, job_wakeup: Arc::new(Notify::new()) })
+        Ok(Self { pools, job_wakeup: Arc::new(Notify::new()), home: Handle::current() })
     }
 
     /// A connection for reading.
     pub async fn read(&self) -> Result<ReadTx, DatabaseError> {
         match &self.pools {
             Pools::Lite { readers, .. } => readers.acquire().await.map(ReadTx::sqlite),
-            Pools::Pg(pool) => pool.acquire().await.map(ReadTx::postgres),
+            Pools::Pg(pool) => self.acquire(pool).await.map(ReadTx::postgres),
         }
         .map_err(|source| DatabaseError::sqlx("acquire a reader", source))
     }
@@ -62,12 +66,28 @@ impl Database {
     pub async fn write(&self) -> Result<WriteTx, DatabaseError> {
         let wakeup = Arc::clone(&self.job_wakeup);
         match &self.pools {
-            Pools::Lite { writer, .. } => {
-                writer.begin_with("BEGIN IMMEDIATE").await.map(|tx| WriteTx::sqlite(tx, wakeup))
+            Pools::Lite { writer, .. } => writer.begin().await.map(|writer| WriteTx::sqlite(writer, wakeup)),
+            Pools::Pg(pool) => {
+                let pool = pool.clone();
+                let begun = self.home.spawn(async move { pool.begin().await }).await;
+                begun.unwrap_or(Err(sqlx::Error::WorkerCrashed)).map(|tx| WriteTx::postgres(tx, wakeup))
             }
-            Pools::Pg(pool) => pool.begin().await.map(|tx| WriteTx::postgres(tx, wakeup)),
         }
         .map_err(|source| DatabaseError::sqlx("begin", source))
+    }
+
+    /// A connection whose statements commit one by one: for one statement that is a transaction by itself.
+    pub(crate) async fn write_alone(&self) -> Result<ReadTx, DatabaseError> {
+        match &self.pools {
+            Pools::Lite { writer, .. } => writer.turn().await.map(ReadTx::sqlite_turn),
+            Pools::Pg(pool) => self.acquire(pool).await.map(ReadTx::postgres),
+        }
+        .map_err(|source| DatabaseError::sqlx("acquire a writer", source))
+    }
+
+    async fn acquire(&self, pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let pool = pool.clone();
+        self.home.spawn(async move { pool.acquire().await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
     /// Notified after a commit that enqueued jobs in this process. A hint only: other processes enqueue too.
@@ -95,7 +115,8 @@ impl Database {
         use sqlx::Executor as _;
         match &self.pools {
             Pools::Lite { writer, .. } => {
-                writer.acquire().await?.prepare(sqlx::SqlStr::from_static(statement.sqlite)).await.map(drop)
+                let mut writer = writer.turn().await?;
+                writer.connection()?.prepare(sqlx::SqlStr::from_static(statement.sqlite)).await.map(drop)
             }
             Pools::Pg(pool) => {
                 pool.acquire().await?.prepare(sqlx::SqlStr::from_static(statement.postgres)).await.map(drop)
@@ -116,13 +137,11 @@ async fn open_sqlite(url: &str) -> Result<Pools, DatabaseError> {
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-65536")
         .optimize_on_close(true, None);
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(Duration::from_secs(30))
-        .connect_with(options.clone())
-        .await
-        .map_err(|source| DatabaseError::sqlx("open the SQLite database", source))?;
-    SQLITE_MIGRATIONS.run(&writer).await.map_err(migration_error)?;
+    let opened = |source| DatabaseError::sqlx("open the SQLite database", source);
+    let writer = SqliteWriter::open(&options).await.map_err(opened)?;
+    let mut turn = writer.turn().await.map_err(opened)?;
+    SQLITE_MIGRATIONS.run(turn.connection().map_err(opened)?).await.map_err(migration_error)?;
+    drop(turn);
     let readers = SqlitePoolOptions::new()
         .max_connections(8)
         .acquire_timeout(Duration::from_secs(30))

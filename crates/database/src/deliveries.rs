@@ -99,6 +99,8 @@ pub struct DeliveryTargetRow {
     pub called: AeTitle,
     pub host: String,
     pub port: u16,
+    /// By DICOM over TLS.
+    pub tls: bool,
     pub disabled_at: Option<Timestamp>,
 }
 
@@ -147,7 +149,7 @@ pub struct DeliverySelection {
 macro_rules! delivery_sql {
     ($rest:expr) => {
         concat!(
-            "SELECT d.id, d.report_version_id, v.number AS version_number, v.case_id, d.facility_id, d.target_id, t.called_aet, t.host, t.port, \
+            "SELECT d.id, d.report_version_id, v.number AS version_number, v.case_id, d.facility_id, d.target_id, t.called_aet, t.host, t.port, t.tls, \
              t.disabled_at AS target_disabled_at, d.state, d.attempt_count, d.next_attempt_at, d.created_at, d.accepted_at, d.last_error, \
              d.retry_requested_by, ",
             case_withdrawn_sql!(),
@@ -235,6 +237,7 @@ fn read_delivery(row: &Row) -> Result<DeliveryRow, DatabaseError> {
             host: row.text("host")?,
             port: u16::try_from(row.get::<i64>("port")?)
                 .map_err(|_| DatabaseError::inconsistent("port", "column port holds no port number"))?,
+            tls: row.flag("tls")?,
             disabled_at: row.optional_time("target_disabled_at")?,
         },
         state: row.parsed("state", DeliveryState::parse)?,

@@ -38,6 +38,11 @@ impl DatabaseError {
         Self { kind, operation, source: message.into().into() }
     }
 
+    /// Other nodes were faster several times in a row; the whole operation may be tried again.
+    pub fn raced(operation: &'static str) -> Self {
+        Self::other(DatabaseErrorKind::Busy, operation, "other writers were faster several times in a row")
+    }
+
     pub fn is_conflict(&self) -> bool {
         self.kind == DatabaseErrorKind::Conflict
     }

@@ -72,6 +72,8 @@ pub struct ReturnTargetRow {
     pub called: AeTitle,
     pub host: String,
     pub port: u16,
+    /// By DICOM over TLS.
+    pub tls: bool,
     pub disabled_at: Option<Timestamp>,
 }
 
@@ -103,9 +105,10 @@ statements! {
                             ON CONFLICT (facility_id, called_aet, host, port) DO UPDATE SET disabled_at = NULL";
     RETURN_TARGET_DISABLE = "UPDATE return_targets SET disabled_at = $5 WHERE facility_id = $1 AND called_aet = $2 AND host = $3 AND port = $4 \
                              AND disabled_at IS NULL";
-    RETURN_TARGET_LIST = "SELECT id, facility_id, called_aet, host, port, disabled_at FROM return_targets \
+    RETURN_TARGET_SET_TLS = "UPDATE return_targets SET tls = $5 WHERE facility_id = $1 AND called_aet = $2 AND host = $3 AND port = $4";
+    RETURN_TARGET_LIST = "SELECT id, facility_id, called_aet, host, port, tls, disabled_at FROM return_targets \
                           WHERE facility_id = $1 AND disabled_at IS NULL ORDER BY called_aet, host, port";
-    RETURN_TARGET_FIND = "SELECT id, facility_id, called_aet, host, port, disabled_at FROM return_targets WHERE id = $1";
+    RETURN_TARGET_FIND = "SELECT id, facility_id, called_aet, host, port, tls, disabled_at FROM return_targets WHERE id = $1";
 }
 
 fn read_facility(row: &Row) -> Result<FacilityRow, DatabaseError> {
@@ -137,6 +140,7 @@ fn read_target(row: &Row) -> Result<ReturnTargetRow, DatabaseError> {
         host: row.text("host")?,
         port: u16::try_from(row.get::<i64>("port")?)
             .map_err(|_| DatabaseError::inconsistent("port", "column port holds no port number"))?,
+        tls: row.flag("tls")?,
         disabled_at: row.optional_time("disabled_at")?,
     })
 }
@@ -256,6 +260,19 @@ impl WriteTx {
         now: Timestamp,
     ) -> Result<(), DatabaseError> {
         self.execute(RETURN_TARGET_INSERT, args![id, facility, called, host, i64::from(port), now]).await.map(drop)
+    }
+
+    /// Says of a living or removed target whether it is reached over TLS.
+    pub async fn return_target_set_tls(
+        &mut self,
+        facility: &FacilityId,
+        called: &AeTitle,
+        host: &str,
+        port: u16,
+        tls: bool,
+    ) -> Result<bool, DatabaseError> {
+        let values = args![facility, called, host, i64::from(port), i64::from(tls)];
+        Ok(self.execute(RETURN_TARGET_SET_TLS, values).await? == 1)
     }
 
     pub async fn return_target_remove(

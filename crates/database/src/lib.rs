@@ -14,20 +14,34 @@
 mod accounts;
 mod approvals;
 mod audit;
+mod bench_seed;
 mod case_entries;
 mod cases;
 mod certificates;
+mod commitments;
 mod connect;
+mod custody;
+mod damages;
 mod deliveries;
+mod delivery_commitments;
 mod drafts;
 mod error;
+mod expected;
 mod facilities;
+mod filing;
+mod filing_known;
+mod holds;
 mod index;
 mod jobs;
+mod patient_names;
+mod peer_certificates;
+mod procedure_steps;
 mod quarantine;
+mod rejections;
 mod reports;
 mod requests;
 mod sessions;
+mod sqlite_writer;
 mod statements;
 mod transaction;
 mod value;
@@ -37,19 +51,33 @@ pub use accounts::{AccountRow, ReaderRow};
 pub use approvals::ApprovalRow;
 pub use audit::{AuditEvent, AuditOutcome, AuditRow};
 pub use case_entries::{CaseEntryRow, CaseReportRow, CaseSelection, CaseStudyRow, OpenWorkitemRow, ReaderSelection};
-pub use cases::{CaseHead, NewCase, StudyForCase};
+pub use cases::{CaseHead, CaseImages, NewCase, StudyForCase};
 pub use certificates::CertificateRow;
+pub use commitments::{
+    CommitmentRow, CommitmentState, CommitmentTargetRow, CommittedInstance, NewCommitment, commitment_job_key,
+};
 pub use connect::Database;
+pub use custody::{CustodyBlob, CustodyKind, CustodyTaskRow, NotCopied, QuarantineToKeep};
+pub use damages::{BlobDamageRow, BlobPlace, DamageCounts, DamageKind, DamageState, NewBlobDamage};
 pub use deliveries::{
     AttemptOutcome, AttemptRow, AttemptStart, BegunAttempt, DeliveryRow, DeliverySelection, DeliveryState,
     DeliveryTargetRow, NewAttempt, delivery_job_key,
 };
+pub use delivery_commitments::DeliveryCommitmentRow;
 pub use drafts::{DraftRow, ReportTexts};
 pub use error::{DatabaseError, DatabaseErrorKind};
+pub use expected::Completeness;
 pub use facilities::{FacilityRow, PeerRole, PeerRow, ReturnTargetRow};
-pub use index::{InstanceRow, KnownInstance, NewInstance, PatientRow, SeriesRow, StudyRow, StudyState};
+pub use filing_known::FurtherInstance;
+pub use filing::{BirthDateAndSex, FilingContext, FilingKey, KnownSeries, KnownStudy, ProvisionalOwner, StudyOwner};
+pub use holds::{HoldDecision, NamedVersion, NewStudyHold, StudyHoldRow};
+pub use index::{InstanceRow, KnownInstance, NewInstance, PatientRow, SeriesRow, StudyReceived, StudyRow, StudyState};
 pub use jobs::{JobRow, NewJob};
-pub use quarantine::{NewQuarantinedObject, QuarantineRow};
+pub use patient_names::StudySelection;
+pub use procedure_steps::{NewProcedureStep, ProcedureStepRow};
+pub use peer_certificates::{FacilityTransport, PeerCertificateRow};
+pub use quarantine::{NewQuarantinedObject, QuarantineInsertion, QuarantineRow, QuarantineState, RefusedObjectsRow};
+pub use rejections::MissedRejection;
 pub use reports::{
     NewReportVersion, ReportFileKind, ReportFileRow, ReportOpeningRow, ReportVersionRow, RestoredCase, RestoredWorkitem,
 };
@@ -62,13 +90,22 @@ pub use workitems::{ReaderLoadRow, WorkitemRow};
 #[cfg(test)]
 const ALL_STATEMENTS: &[&[statements::Statement]] = &[
     audit::STATEMENTS,
-    index::STATEMENTS,
+    bench_seed::STATEMENTS,
+    filing::STATEMENTS,
+    filing_known::STATEMENTS,
+    holds::STATEMENTS,
+    rejections::STATEMENTS,
+    index::patients::STATEMENTS,
+    index::studies::STATEMENTS,
+    index::series::STATEMENTS,
+    index::instances::STATEMENTS,
     quarantine::STATEMENTS,
     jobs::STATEMENTS,
     accounts::STATEMENTS,
     approvals::STATEMENTS,
     certificates::STATEMENTS,
     facilities::STATEMENTS,
+    peer_certificates::STATEMENTS,
     sessions::STATEMENTS,
     cases::STATEMENTS,
     case_entries::STATEMENTS,
@@ -76,7 +113,14 @@ const ALL_STATEMENTS: &[&[statements::Statement]] = &[
     requests::STATEMENTS,
     drafts::STATEMENTS,
     reports::STATEMENTS,
+    custody::STATEMENTS,
+    damages::STATEMENTS,
     deliveries::STATEMENTS,
+    commitments::STATEMENTS,
+    delivery_commitments::STATEMENTS,
+    expected::STATEMENTS,
+    procedure_steps::STATEMENTS,
+    patient_names::STATEMENTS,
 ];
 
 #[cfg(test)]

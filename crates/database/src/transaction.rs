@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use crate::{
     DatabaseError,
     audit::{self, AuditEvent},
+    sqlite_writer::WriterGuard,
     statements::Statement,
     value::{Arg, Row},
 };
@@ -18,7 +19,7 @@ use crate::{
 enum Inner {
     Lite(PoolConnection<Sqlite>),
     Pg(PoolConnection<Postgres>),
-    LiteTransaction(Transaction<'static, Sqlite>),
+    LiteWriter(WriterGuard),
     PgTransaction(Transaction<'static, Postgres>),
 }
 
@@ -44,6 +45,11 @@ macro_rules! bind {
 }
 
 impl ReadTx {
+    /// The writer's connection for statements that commit by themselves.
+    pub(crate) fn sqlite_turn(writer: WriterGuard) -> Self {
+        Self { inner: Inner::LiteWriter(writer) }
+    }
+
     pub(crate) fn sqlite(connection: PoolConnection<Sqlite>) -> Self {
         Self { inner: Inner::Lite(connection) }
     }
@@ -56,9 +62,10 @@ impl ReadTx {
     pub(crate) async fn execute(&mut self, statement: Statement, args: &[Arg]) -> Result<u64, DatabaseError> {
         let changed = match &mut self.inner {
             Inner::Lite(c) => bind!(statement.sqlite, args).execute(&mut **c).await.map(|done| done.rows_affected()),
-            Inner::LiteTransaction(c) => {
-                bind!(statement.sqlite, args).execute(&mut **c).await.map(|done| done.rows_affected())
-            }
+            Inner::LiteWriter(c) => match c.connection() {
+                Ok(c) => bind!(statement.sqlite, args).execute(c).await.map(|done| done.rows_affected()),
+                Err(closed) => Err(closed),
+            },
             Inner::Pg(c) => bind!(statement.postgres, args).execute(&mut **c).await.map(|done| done.rows_affected()),
             Inner::PgTransaction(c) => {
                 bind!(statement.postgres, args).execute(&mut **c).await.map(|done| done.rows_affected())
@@ -71,11 +78,33 @@ impl ReadTx {
     pub(crate) async fn rows(&mut self, statement: Statement, args: &[Arg]) -> Result<Vec<Row>, DatabaseError> {
         let rows = match &mut self.inner {
             Inner::Lite(c) => bind!(statement.sqlite, args).fetch_all(&mut **c).await.map(lite),
-            Inner::LiteTransaction(c) => bind!(statement.sqlite, args).fetch_all(&mut **c).await.map(lite),
+            Inner::LiteWriter(c) => match c.connection() {
+                Ok(c) => bind!(statement.sqlite, args).fetch_all(c).await.map(lite),
+                Err(closed) => Err(closed),
+            },
             Inner::Pg(c) => bind!(statement.postgres, args).fetch_all(&mut **c).await.map(pg),
             Inner::PgTransaction(c) => bind!(statement.postgres, args).fetch_all(&mut **c).await.map(pg),
         };
         rows.map_err(|source| DatabaseError::sqlx(statement.name, source))
+    }
+
+    /// All rows of a text that is a whole transaction: on SQLite it begins and commits by itself.
+    pub(crate) async fn rows_of_transaction(
+        &mut self,
+        statement: Statement,
+        args: &[Arg],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.mark_transaction(true);
+        let rows = self.rows(statement, args).await?;
+        self.mark_transaction(false);
+        Ok(rows)
+    }
+
+    /// What fails half way is rolled back before the next writer's turn.
+    fn mark_transaction(&mut self, open: bool) {
+        if let Inner::LiteWriter(writer) = &mut self.inner {
+            writer.set_in_transaction(open);
+        }
     }
 
     /// The only row of a statement, or none. More than one is an inconsistency.
@@ -114,13 +143,8 @@ pub struct WriteTx {
 }
 
 impl WriteTx {
-    pub(crate) fn sqlite(transaction: Transaction<'static, Sqlite>, wakeup: Arc<Notify>) -> Self {
-        Self {
-            read: ReadTx { inner: Inner::LiteTransaction(transaction) },
-            audit: Vec::new(),
-            wake_jobs: false,
-            wakeup,
-        }
+    pub(crate) fn sqlite(writer: WriterGuard, wakeup: Arc<Notify>) -> Self {
+        Self { read: ReadTx { inner: Inner::LiteWriter(writer) }, audit: Vec::new(), wake_jobs: false, wakeup }
     }
 
     pub(crate) fn postgres(transaction: Transaction<'static, Postgres>, wakeup: Arc<Notify>) -> Self {
@@ -141,7 +165,7 @@ impl WriteTx {
         let events = std::mem::take(&mut self.audit);
         audit::append(&mut self.read, events).await?;
         match self.read.inner {
-            Inner::LiteTransaction(transaction) => transaction.commit().await,
+            Inner::LiteWriter(mut writer) => writer.commit().await,
             Inner::PgTransaction(transaction) => transaction.commit().await,
             Inner::Lite(_) | Inner::Pg(_) => Ok(()),
         }

@@ -23,6 +23,8 @@ pub struct WorkitemRow {
     pub state: WorkitemState,
     /// The canceled workitem that this one stands for, (0074,1224).
     pub replaces: Option<String>,
+    /// It is for images that the latest report has not seen: how many. `None`: for the first reading.
+    pub added_instances: Option<i64>,
     /// Who held the workitem that this one replaces.
     pub previous_performer: Option<AccountId>,
     pub assigned_reader: Option<AccountId>,
@@ -58,14 +60,22 @@ pub struct ReaderLoadRow {
 }
 
 statements! {
-    WORKITEM_INSERT = "INSERT INTO workitems (uid, case_id, replaces_uid, state, created_at) VALUES ($1, $2, $3, 'SCHEDULED', $4)";
+    /// What it replaces was for the same images.
+    WORKITEM_INSERT =
+        "INSERT INTO workitems (uid, case_id, replaces_uid, state, created_at, added_instances) \
+         VALUES ($1, $2, $3, 'SCHEDULED', $4, (SELECT r.added_instances FROM workitems r WHERE r.uid = $3))";
+    WORKITEM_INSERT_REVERIFY =
+        "INSERT INTO workitems (uid, case_id, state, created_at, added_instances) VALUES ($1, $2, 'SCHEDULED', $3, $4)";
+    WORKITEM_SET_ADDED =
+        "UPDATE workitems SET added_instances = $2 WHERE case_id = $1 AND state IN ('SCHEDULED', 'IN PROGRESS') \
+         AND (added_instances IS NULL OR added_instances <> $2)";
     WORKITEM_OPEN =
-        "SELECT w.uid, w.case_id, w.state, w.replaces_uid, b.performer AS previous_performer, w.assigned_reader, w.assigned_at, \
+        "SELECT w.uid, w.case_id, w.state, w.replaces_uid, w.added_instances, b.performer AS previous_performer, w.assigned_reader, w.assigned_at, \
          w.assignment_reasons, w.performer, w.claimed_at, w.claim_expires_at, w.created_at, w.ended_at, w.discontinuation_code, \
          w.discontinuation_reason FROM workitems w LEFT JOIN workitems b ON b.uid = w.replaces_uid \
          WHERE w.case_id = $1 AND w.state IN ('SCHEDULED', 'IN PROGRESS')";
     WORKITEM_HISTORY =
-        "SELECT w.uid, w.case_id, w.state, w.replaces_uid, b.performer AS previous_performer, w.assigned_reader, w.assigned_at, \
+        "SELECT w.uid, w.case_id, w.state, w.replaces_uid, w.added_instances, b.performer AS previous_performer, w.assigned_reader, w.assigned_at, \
          w.assignment_reasons, w.performer, w.claimed_at, w.claim_expires_at, w.created_at, w.ended_at, w.discontinuation_code, \
          w.discontinuation_reason FROM workitems w LEFT JOIN workitems b ON b.uid = w.replaces_uid \
          WHERE w.case_id = $1 ORDER BY w.created_at DESC, CASE WHEN w.ended_at IS NULL THEN 0 ELSE 1 END, w.ended_at DESC LIMIT $2";
@@ -115,6 +125,7 @@ fn read_row(row: &Row) -> Result<WorkitemRow, DatabaseError> {
         case: CaseId(row.uuid("case_id")?),
         state: row.parsed("state", WorkitemState::parse)?,
         replaces: row.get("replaces_uid")?,
+        added_instances: row.get("added_instances")?,
         previous_performer: row.optional_account("previous_performer")?,
         assigned_reader: row.optional_account("assigned_reader")?,
         assigned_at: row.optional_time("assigned_at")?,
@@ -205,6 +216,22 @@ impl WriteTx {
         now: Timestamp,
     ) -> Result<(), DatabaseError> {
         self.execute(WORKITEM_INSERT, args![uid, case, replaces, now]).await.map(drop)
+    }
+
+    /// Adds a SCHEDULED workitem for so many images that the latest report has not seen.
+    pub async fn workitem_insert_reverify(
+        &mut self,
+        uid: &str,
+        case: CaseId,
+        added_instances: i64,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        self.execute(WORKITEM_INSERT_REVERIFY, args![uid, case, now, added_instances]).await.map(drop)
+    }
+
+    /// Says of the open workitem how many images the latest report has not seen. `false`: it says so already, or there is none.
+    pub async fn workitem_set_added(&mut self, case: CaseId, added_instances: i64) -> Result<bool, DatabaseError> {
+        Ok(self.execute(WORKITEM_SET_ADDED, args![case, added_instances]).await? == 1)
     }
 
     /// SCHEDULED → IN PROGRESS. `false`: somebody else was faster.

@@ -4,6 +4,8 @@ use dokuei_database::DatabaseError;
 use dokuei_dataset::{FactsError, HeadError};
 use dokuei_image_store::StoreError;
 
+use crate::quarantine::NotReleasable;
+
 /// Why an object is kept aside instead of being filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuarantineReason {
@@ -15,6 +17,18 @@ pub enum QuarantineReason {
     SeriesOfAnotherStudy,
     /// The facility has withdrawn the study (取消) and goes on sending.
     StudyWithdrawn,
+    /// Birth date or sex contradict what the study's first object says of the patient.
+    PatientFactsDiffer,
+    /// The data set names no SOP Class, SOP Instance, Study or Series Instance UID.
+    MissingUid,
+    /// One of these is not a UID.
+    IllegalUid,
+    /// An identifying value breaks its bounds.
+    IllegalValue,
+    /// It is no data set in the transfer syntax that was agreed on.
+    Unreadable,
+    /// The data set's UIDs are not those of the command it came with.
+    DisagreesWithCommand,
 }
 
 impl QuarantineReason {
@@ -24,6 +38,12 @@ impl QuarantineReason {
             Self::StudyOfAnotherPatient => "study_of_another_patient",
             Self::SeriesOfAnotherStudy => "series_of_another_study",
             Self::StudyWithdrawn => "study_withdrawn",
+            Self::PatientFactsDiffer => "patient_facts_differ",
+            Self::MissingUid => "missing_uid",
+            Self::IllegalUid => "illegal_uid",
+            Self::IllegalValue => "illegal_value",
+            Self::Unreadable => "unreadable",
+            Self::DisagreesWithCommand => "disagrees_with_command",
         }
     }
 
@@ -36,6 +56,12 @@ impl QuarantineReason {
             Self::StudyOfAnotherPatient => "the study is filed under another patient of this facility",
             Self::SeriesOfAnotherStudy => "the series is filed in another study",
             Self::StudyWithdrawn => "the facility has withdrawn the study",
+            Self::PatientFactsDiffer => "birth date or sex of the patient differ from the other objects of the study",
+            Self::MissingUid => "the data set lacks a UID that it is filed by",
+            Self::IllegalUid => "a UID of the data set breaks the rules",
+            Self::IllegalValue => "an identifying value of the data set is too long",
+            Self::Unreadable => "it is not a data set in the transfer syntax that was agreed on",
+            Self::DisagreesWithCommand => "the UIDs of the data set are not those that the sender announced",
         }
     }
 }
@@ -67,9 +93,31 @@ pub enum IngestError {
     Denied,
     #[error("there is no such study")]
     NoSuchStudy,
+    #[error("there is no such object in quarantine")]
+    NotInQuarantine,
+    #[error("somebody has decided already")]
+    AlreadyDecided,
+    #[error("give a reason of at most {limit} characters")]
+    ReasonMissing { limit: usize },
+    #[error("it stays in quarantine")]
+    NotReleasable(#[source] NotReleasable),
     /// The index could not be written or the node is stopping; whether the facts were committed is not known.
     #[error("the object was not filed; send it again")]
     NotFiled,
+}
+
+impl IngestError {
+    /// Why the object is kept for the office, if its own bytes are the cause.
+    pub(crate) fn unfileable(&self) -> Option<QuarantineReason> {
+        match self {
+            Self::NotADataSet(_) => Some(QuarantineReason::Unreadable),
+            Self::Unfileable(FactsError::Missing { .. }) => Some(QuarantineReason::MissingUid),
+            Self::Unfileable(FactsError::Malformed { .. }) => Some(QuarantineReason::IllegalUid),
+            Self::TooLong { .. } => Some(QuarantineReason::IllegalValue),
+            Self::SopClassMismatch | Self::SopInstanceMismatch => Some(QuarantineReason::DisagreesWithCommand),
+            _ => None,
+        }
+    }
 }
 
 impl From<StoreError> for IngestError {

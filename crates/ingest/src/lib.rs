@@ -4,16 +4,36 @@
 //! facts are committed, together with all other objects that wait at that moment. What cannot be told apart safely (one UID with two contents, a study of
 //! two patients) is kept in quarantine and refused; nothing is overwritten.
 //!
+//! Where an object belongs is one pure function, `filing::decide`; `filer` carries it out. A study whose birth date or sex contradict its patient is taken and
+//! held for a person (`holds`); what a rejection note names is hidden, before or after it came (`rejection`).
+//!
 //! What it is not: it knows no DIMSE and no HTTP; adapters map [`IngestError`] to their status. It opens no reading case: that a study has settled is told
 //! to `worklist` by an event.
 //!
-//! To add a source of objects: admit the peer, fill an [`Origin`], and use the three calls. To add evidence that a study is complete: `settle.rs`.
+//! To add a source of objects: admit the peer, fill an [`Origin`], and use the three calls. To add evidence that a study is complete: `completeness.rs`.
+//! To add a reason for keeping objects aside: a variant of [`QuarantineReason`], its place in `filing`, and its words in `web`.
 
+mod adopt;
 mod committer;
+mod completeness;
 mod error;
+mod expected;
+mod facts;
+mod filer;
+mod filing;
+mod holds;
+mod identity;
+mod import;
 mod incoming;
+mod procedure_steps;
+mod quarantine;
 mod rebuild;
+mod receptions;
+mod rejection;
+mod search;
+mod set_aside;
 mod settle;
+mod space;
 mod studies;
 
 use std::{
@@ -28,9 +48,16 @@ use dokuei_domain::{
 };
 use dokuei_image_store::ImageStore;
 
+pub use adopt::{Adoption, AdoptionSummary, NotAdopted};
 pub use error::{IngestError, QuarantineReason};
+pub use import::{ImportError, ImportOptions, ImportProgress, ImportSummary, NotImported};
 pub use incoming::{Incoming, Stored};
+pub use quarantine::{NotReleasable, QuarantineDetail, StoredVersion};
+pub use set_aside::{MOST_BYTES as MOST_SET_ASIDE_BYTES, MOST_OBJECTS as MOST_SET_ASIDE_OBJECTS};
+pub use procedure_steps::ProcedureStepError;
 pub use rebuild::{RebuildProgress, RebuildSummary};
+pub use search::{FoundStudies, StudySearch};
+pub use space::{SpaceReport, SpaceWatch, directory_free_bytes};
 
 /// Who sends, over which association.
 #[derive(Debug, Clone)]
@@ -64,6 +91,8 @@ pub struct ObjectHead {
 pub struct IngestSettings {
     /// A study settles when nothing came for this long and no association that sent parts of it is open.
     pub settle_quiet_seconds: i64,
+    /// While something that was listed has not come, or a procedure step is in progress, it settles only after this long: incomplete, and saying so.
+    pub settle_patience_seconds: i64,
     /// The longest object that is accepted, in bytes.
     pub max_object_bytes: u64,
     /// Objects are refused while the store has less free space than this, in bytes.
@@ -76,16 +105,28 @@ pub struct Ingest {
     store: ImageStore,
     ambient: Ambient,
     settings: IngestSettings,
+    space: SpaceWatch,
+    filer: Arc<filer::Filer>,
     committer: committer::Committer,
+    /// Names this process to other nodes.
+    node: String,
     /// Studies of which an open association has sent parts.
     under_way: Mutex<HashMap<StudyPk, HashSet<u64>>>,
 }
 
 impl Ingest {
-    /// Starts the task that commits. It ends when the last clone of the result is dropped.
     pub fn new(database: Database, store: ImageStore, ambient: Ambient, settings: IngestSettings) -> Arc<Self> {
-        let committer = committer::Committer::start(database.clone(), ambient.clone(), settings.settle_quiet_seconds);
-        Arc::new(Self { database, store, ambient, settings, committer, under_way: Mutex::default() })
+        let filer = filer::Filer::new(database.clone(), ambient.clone(), settings.settle_quiet_seconds);
+        let filer = Arc::new(filer);
+        let committer = committer::Committer::new(Arc::clone(&filer));
+        let space = SpaceWatch::new(store.clone(), settings.low_water_bytes);
+        let node = ambient.new_uuid().simple().to_string();
+        Arc::new(Self { database, store, ambient, settings, space, filer, committer, node, under_way: Mutex::default() })
+    }
+
+    /// The watch over the disks that reception fills.
+    pub fn space(&self) -> &SpaceWatch {
+        &self.space
     }
 
     fn note_under_way(&self, study: StudyPk, association: u64) {

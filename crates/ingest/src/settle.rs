@@ -1,7 +1,7 @@
 //! When a study is complete enough to be read.
 //!
-//! DICOM says nothing of the kind, so it is concluded: nothing came for the quiet time and no association that sent parts of it is open, or the facility
-//! says 送信完了. A later image reopens reception; it settles again and `worklist` is told again.
+//! DICOM says nothing of the kind, so it is concluded from evidence; `completeness.rs` weighs it. What decided is kept with the study and in the audit trail. A
+//! later image reopens reception; it settles again and `worklist` is told again.
 
 use std::sync::Arc;
 
@@ -9,7 +9,14 @@ use dokuei_database::{AuditEvent, AuditOutcome, DatabaseError, NewJob, StudyStat
 use dokuei_domain::{Actor, JobId, StudyPk, Timestamp, event::Event};
 use dokuei_jobs::{Handler, JobContext, JobRow, Outcome, Periodic};
 
-use crate::{Ingest, committer::settle_job};
+use crate::{
+    Ingest,
+    committer::settle_job,
+    completeness::{Reception, Verdict, judge},
+    facts::KeepQuarantine,
+    receptions::Receptions,
+    rejection::RejectionReconciler,
+};
 
 pub(crate) const QUEUE: &str = "settle_study";
 
@@ -25,7 +32,14 @@ impl Ingest {
     }
 
     pub fn periodics(self: &Arc<Self>) -> Vec<Arc<dyn Periodic>> {
-        vec![Arc::new(SettleReconciler(Arc::clone(self))), Arc::new(StagingSweep(Arc::clone(self)))]
+        vec![
+            Arc::new(SettleReconciler(Arc::clone(self))),
+            Arc::new(Receptions(Arc::clone(self))),
+            Arc::new(StagingSweep(Arc::clone(self))),
+            Arc::new(crate::search::NameTokens(Arc::clone(self))),
+            Arc::new(KeepQuarantine(Arc::clone(self))),
+            Arc::new(RejectionReconciler(Arc::clone(self))),
+        ]
     }
 
     pub(crate) async fn arm_settle(&self, studies: &[StudyPk]) -> Result<(), DatabaseError> {
@@ -35,31 +49,48 @@ impl Ingest {
         let now = self.ambient.now();
         let mut tx = self.database.write().await?;
         for study in studies {
+            tx.reception_end(*study, &self.node).await?;
+            // What is listed may be complete now; otherwise there is nothing to see before the quiet time has passed.
+            let wait = if tx.study_is_expected(*study).await? { 0 } else { self.settings.settle_quiet_seconds };
             let id = JobId(self.ambient.new_uuid());
-            tx.job_enqueue(settle_job(id, *study, now, now.plus_seconds(self.settings.settle_quiet_seconds))).await?;
+            tx.job_enqueue(settle_job(id, *study, now, now.plus_seconds(wait))).await?;
         }
         tx.commit().await
     }
 
-    /// Settles the study if it is quiet; otherwise says when to look again.
+    /// Settles the study if the evidence is enough; otherwise says when to look again.
     async fn settle(&self, study: StudyPk) -> Result<(), DatabaseError> {
+        self.filer.disarm(study);
         let now = self.ambient.now();
-        let quiet = self.settings.settle_quiet_seconds;
-        let Some(row) = self.database.read().await?.study_by_pk(study).await? else { return Ok(()) };
+        let mut read = self.database.read().await?;
+        let Some(row) = read.study_by_pk(study).await? else { return Ok(()) };
         if row.state != StudyState::Receiving {
             return Ok(());
         }
-        let due = row.last_received_at.plus_seconds(quiet);
-        let under_way = self.is_under_way(study);
-        if due > now || under_way {
-            let again = if under_way { now.plus_seconds(quiet.max(1)) } else { due };
-            let mut tx = self.database.write().await?;
-            tx.job_enqueue(settle_job(JobId(self.ambient.new_uuid()), study, now, again)).await?;
-            return tx.commit().await;
+        let completeness = read.study_completeness(&row.facility, &row.uid).await?;
+        drop(read);
+        let reception = Reception {
+            last_received_at: row.last_received_at,
+            declared: row.declared_complete_at.is_some(),
+            under_way: self.is_under_way(study) || self.is_under_way_elsewhere(study).await?,
+            completeness,
+            quiet_seconds: self.settings.settle_quiet_seconds,
+            patience_seconds: self.settings.settle_patience_seconds,
+        };
+        match judge(&reception, now) {
+            Verdict::Settle(evidence) => {
+                // Guarded by what was looked at: an image that came meanwhile arms the next look itself.
+                self.settle_now(study, row.last_received_at, now, &Actor::System("settle"), &evidence).await.map(drop)
+            }
+            Verdict::LookAgain(at) => {
+                let mut tx = self.database.write().await?;
+                if completeness.listed > 0 {
+                    tx.study_expect(study, &completeness).await?;
+                }
+                tx.job_enqueue(settle_job(JobId(self.ambient.new_uuid()), study, now, at)).await?;
+                tx.commit().await
+            }
         }
-        self.settle_now(study, now.plus_seconds(-quiet), now, &Actor::System("settle"), "no image for the quiet time")
-            .await
-            .map(drop)
     }
 
     /// Settles and tells `worklist`, in one transaction. `false` when something came after `quiet_since`.
@@ -76,6 +107,9 @@ impl Ingest {
             return Ok(false);
         }
         let Some(row) = tx.study_by_pk(study).await? else { return Ok(false) };
+        let completeness = tx.study_completeness(&row.facility, &row.uid).await?;
+        tx.study_expect(study, &completeness).await?;
+        tx.study_set_evidence(study, evidence).await?;
         let event = Event::StudySettled { study, facility: row.facility.clone() };
         tx.job_enqueue(NewJob::event(JobId(self.ambient.new_uuid()), &event, now).dedup(study)).await?;
         let audit = AuditEvent::new(now, actor, "study.settle", AuditOutcome::Success);

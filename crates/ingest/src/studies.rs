@@ -1,10 +1,13 @@
 //! What a facility does with its own studies: looks at them, says that all was sent, withdraws one.
 
 use dokuei_access::{Action, Resource, can};
-use dokuei_database::{AuditEvent, AuditOutcome, NewJob, QuarantineRow, StudyRow, StudyState};
+use dokuei_database::{AuditEvent, AuditOutcome, NewJob, StudyRow, StudyState};
 use dokuei_domain::{Actor, JobId, StudyPk, event::Event};
 
-use crate::{Ingest, IngestError};
+use crate::{
+    Ingest, IngestError,
+    facts::{Fact, StudyWithdrawn},
+};
 
 impl Ingest {
     /// The actor's facility's studies, latest first; all facilities' for the office and administrators.
@@ -47,6 +50,9 @@ impl Ingest {
         let row = self.study(actor, study).await?;
         allow(actor, Action::WithdrawStudy, Resource::Facility(&row.facility))?;
         let now = self.ambient.now();
+        // First the fact: were the index lost right after this call, the study must not come back. A facility that gets no answer has still said it.
+        let fact = StudyWithdrawn { study: row.uid.clone(), reason: reason.to_owned(), by: actor.label(), at_us: now };
+        self.keep_fact(&row.facility, &Fact::StudyWithdrawn(fact)).await?;
         let mut tx = self.database.write().await?;
         if !tx.study_withdraw(study, reason, now).await? {
             // Withdrawn before: what was asked for holds.
@@ -59,14 +65,8 @@ impl Ingest {
         tx.commit().await?;
         Ok(())
     }
-
-    /// Objects that were kept aside, for the office.
-    pub async fn quarantine(&self, actor: &Actor) -> Result<Vec<QuarantineRow>, IngestError> {
-        allow(actor, Action::ViewOffice, Resource::Node)?;
-        Ok(self.database.read().await?.quarantine_held(500).await?)
-    }
 }
 
-fn allow(actor: &Actor, action: Action, resource: Resource<'_>) -> Result<(), IngestError> {
+pub(crate) fn allow(actor: &Actor, action: Action, resource: Resource<'_>) -> Result<(), IngestError> {
     can(actor, action, resource).map_err(|_| IngestError::Denied)
 }

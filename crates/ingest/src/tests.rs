@@ -1,3 +1,5 @@
+mod adopting;
+
 use std::{net::Ipv4Addr, time::Duration};
 
 use bytes::Bytes;
@@ -8,24 +10,29 @@ use dokuei_testkit::{FakeClock, data_set::Encoding, synthetic::CtImage};
 
 use super::*;
 
+mod completeness;
+mod identity;
+mod quarantine;
+mod rejections;
+
 /// A node's receiving half with a clock that stands still.
-struct Scene {
+pub(crate) struct Scene {
     clock: FakeClock,
     ambient: Ambient,
     database: Database,
     store: ImageStore,
-    ingest: Arc<Ingest>,
+    pub(crate) ingest: Arc<Ingest>,
     folder: tempfile::TempDir,
 }
 
 const QUIET: i64 = 60;
 
 fn settings() -> IngestSettings {
-    IngestSettings { settle_quiet_seconds: QUIET, max_object_bytes: 1 << 30, low_water_bytes: 0 }
+    IngestSettings { settle_quiet_seconds: QUIET, settle_patience_seconds: 5 * QUIET, max_object_bytes: 1 << 30, low_water_bytes: 0 }
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (clock, ambient) = dokuei_testkit::test_ambient(3);
         let store = ImageStore::connect(&format!("file://{}", folder.path().join("store").display())).await.unwrap();
@@ -34,43 +41,74 @@ impl Scene {
         Self { clock, ambient, database, store, ingest, folder }
     }
 
+    /// The same on PostgreSQL.
+    async fn on_postgres(url: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, ambient) = dokuei_testkit::test_ambient(4);
+        let store = ImageStore::connect(&format!("file://{}", folder.path().join("store").display())).await.unwrap();
+        let database = Database::open(url).await.unwrap();
+        Self::make_facilities(&database, &ambient).await;
+        let ingest = Ingest::new(database.clone(), store.clone(), ambient.clone(), settings());
+        Self { clock, ambient, database, store, ingest, folder }
+    }
+
+    /// Another node of the same installation.
+    fn second_node(&self) -> Arc<Ingest> {
+        Ingest::new(self.database.clone(), self.store.clone(), self.ambient.clone(), settings())
+    }
+
     async fn open_database(folder: &std::path::Path, name: &str, ambient: &Ambient) -> Database {
         let database = Database::open(&format!("sqlite://{}", folder.join(name).display())).await.unwrap();
+        Self::make_facilities(&database, ambient).await;
+        database
+    }
+
+    async fn make_facilities(database: &Database, ambient: &Ambient) {
         let mut tx = database.write().await.unwrap();
         for facility in ["HOSP1", "HOSP2"] {
             tx.facility_ensure(&issuer(facility), ambient.now()).await.unwrap();
         }
         tx.commit().await.unwrap();
-        database
     }
 
     fn image(&self, study: &str, sop: &str) -> CtImage {
         CtImage::new(study, &format!("{study}.1"), sop)
     }
 
-    async fn send(&self, from: &Origin, image: &CtImage) -> Result<Stored, IngestError> {
+    pub(crate) async fn send(&self, from: &Origin, image: &CtImage) -> Result<Stored, IngestError> {
         self.send_bytes(from, &image.sop_instance_uid, image.data_set(Encoding::ExplicitLittleEndian)).await
     }
 
     async fn send_bytes(&self, from: &Origin, sop: &str, bytes: Vec<u8>) -> Result<Stored, IngestError> {
+        self.send_object(&self.ingest, from, "1.2.840.10008.5.1.4.1.1.2", sop, bytes).await
+    }
+
+    async fn send_object(
+        &self,
+        ingest: &Arc<Ingest>,
+        from: &Origin,
+        class: &str,
+        sop: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Stored, IngestError> {
         let object = ObjectHead {
-            sop_class: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2").unwrap(),
+            sop_class: SopClassUid::parse(class).unwrap(),
             sop_instance: SopInstanceUid::parse(sop).unwrap(),
             transfer_syntax: TransferSyntaxUid::parse("1.2.840.10008.1.2.1").unwrap(),
         };
-        let mut incoming = self.ingest.begin(from, object).await?;
+        let mut incoming = ingest.begin(from, object).await?;
         for chunk in bytes.chunks(1000) {
             incoming.write(Bytes::copy_from_slice(chunk)).await?;
         }
         incoming.finish().await
     }
 
-    async fn study(&self, facility: &str, uid: &str) -> Option<dokuei_database::StudyRow> {
+    pub(crate) async fn study(&self, facility: &str, uid: &str) -> Option<dokuei_database::StudyRow> {
         let mut tx = self.database.read().await.unwrap();
         tx.study_by_uid(&FacilityId::parse(facility).unwrap(), &StudyUid::parse(uid).unwrap()).await.unwrap()
     }
 
-    async fn blobs(&self) -> usize {
+    pub(crate) async fn blobs(&self) -> usize {
         let (mut list, mut count) = (self.store.list("v1/"), 0);
         while list.next().await.unwrap().is_some() {
             count += 1;
@@ -100,7 +138,7 @@ fn issuer(facility: &str) -> FacilityIssuer {
     }
 }
 
-fn from(facility: &str, association: u64) -> Origin {
+pub(crate) fn from(facility: &str, association: u64) -> Origin {
     Origin {
         facility: issuer(facility),
         calling: AeTitle::parse(facility).unwrap(),
@@ -117,6 +155,23 @@ fn facility_user(facility: &str) -> Actor {
         role: Role::Facility,
         facility: Some(FacilityId::parse(facility).unwrap()),
     }
+}
+
+fn office() -> Actor {
+    Actor::Account { id: "O1".parse().unwrap(), role: Role::Office, facility: None }
+}
+
+/// On each kind of database, one after the other. PostgreSQL is skipped, loudly, only where it is not installed and not required.
+async fn on_both<F, Fut>(test: F)
+where
+    F: Fn(Arc<Scene>) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    test(Arc::new(Scene::new().await)).await;
+    let Some(postgres) = dokuei_testkit::TestDatabase::postgres() else { return };
+    let scene = Arc::new(Scene::on_postgres(postgres.url()).await);
+    test(Arc::clone(&scene)).await;
+    scene.database.close().await;
 }
 
 #[tokio::test]
@@ -205,7 +260,7 @@ async fn four_associations_with_the_first_images_of_a_patient_make_one_patient()
 }
 
 #[tokio::test]
-async fn what_cannot_be_filed_leaves_nothing_behind() {
+async fn what_cannot_be_filed_is_refused_and_kept_for_the_office() {
     let scene = Scene::new().await;
     let image = scene.image("1.2.1", "1.2.1.1.1");
     let whole = image.data_set(Encoding::ExplicitLittleEndian);
@@ -217,7 +272,11 @@ async fn what_cannot_be_filed_leaves_nothing_behind() {
     let cut = scene.send_bytes(&from("HOSP1", 1), "1.2.1.1.1", whole[..60].to_vec()).await;
     assert!(matches!(cut, Err(IngestError::NotADataSet(_) | IngestError::Unfileable(_))), "{cut:?}");
 
-    assert_eq!((scene.blobs().await, scene.study("HOSP1", "1.2.1").await), (0, None));
+    assert_eq!((scene.blobs().await, scene.study("HOSP1", "1.2.1").await), (3, None));
+    let mut reasons: Vec<_> =
+        scene.ingest.quarantine(&office()).await.unwrap().into_iter().map(|row| row.reason).collect();
+    reasons.sort();
+    assert_eq!(reasons, ["disagrees_with_command", "unreadable", "unreadable"]);
 }
 
 #[tokio::test]
@@ -287,7 +346,7 @@ async fn a_commit_whose_answer_was_lost_is_no_duplicate_of_itself() {
     let row = scene.database.read().await.unwrap().instance_by_id(id).await.unwrap().unwrap();
     let mut facts = dokuei_dataset::HeadReader::new(&row.transfer_syntax, dokuei_dataset::HeadLimits::default());
     facts.push(&image.data_set(Encoding::ExplicitLittleEndian)).unwrap();
-    let candidate = committer::Candidate {
+    let candidate = filing::Candidate {
         id,
         facility: issuer("HOSP1"),
         facts: facts.finish().unwrap().facts(&row.transfer_syntax).unwrap(),
@@ -298,13 +357,14 @@ async fn a_commit_whose_answer_was_lost_is_no_duplicate_of_itself() {
         calling: "HOSP1".into(),
         received_at: scene.ambient.now(),
         opens_case: true,
+        rejection_note: None,
+        released: false,
     };
-    let filer =
-        committer::Filer { database: scene.database.clone(), ambient: scene.ambient.clone(), quiet_seconds: QUIET };
+    let filer = filer::Filer::new(scene.database.clone(), scene.ambient.clone(), QUIET);
 
     let again = filer.file_all(&[candidate]).await.unwrap();
 
-    assert!(matches!(again[0], committer::Filed::New { .. }), "{again:?}");
+    assert!(matches!(again[0], filing::Filed::New { .. }), "{again:?}");
     assert_eq!(scene.study("HOSP1", "1.2.1").await.unwrap().instance_count, 1);
 }
 
@@ -357,5 +417,5 @@ async fn an_endless_patient_id_is_refused_on_every_database() {
     let image = scene.image("1.2.1", "1.2.1.1.1").with_patient("7".repeat(300), b"A^B", "");
     let refused = scene.send(&from("HOSP1", 1), &image).await;
     assert!(matches!(refused, Err(IngestError::TooLong { .. })), "{refused:?}");
-    assert_eq!(scene.blobs().await, 0);
+    assert_eq!(scene.ingest.quarantine(&office()).await.unwrap()[0].reason, "illegal_value");
 }

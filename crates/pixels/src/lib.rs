@@ -22,6 +22,9 @@ mod colour;
 mod encode;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gray;
 mod image_module;
 mod lut;

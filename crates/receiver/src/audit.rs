@@ -1,20 +1,44 @@
-//! Associations in the audit trail. The association layer logs them itself; what never became an association of a facility (garbage, a full node) is in the
-//! log only, because nobody is known whom it concerns.
+//! Associations in the audit trail. The association layer logs them itself; of what never became an association
+//! of a facility, refused certificates and floods are audited; garbage and a full node are in the log only, because nobody is known whom they concern.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
+use dokuei_archive::Commitments;
 use dokuei_dimse::{AssociationEnd, AssociationInfo, EndCause, Observer, Status};
 use dokuei_ingest::Ingest;
 use tokio_util::task::TaskTracker;
 
-use crate::Session;
+use crate::{
+    Session,
+    refusals::{Refusal, Refusals},
+};
 
 pub(crate) struct AuditObserver {
     pub(crate) ingest: Arc<Ingest>,
+    pub(crate) commitments: Arc<Commitments>,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) tasks: TaskTracker,
+    /// The node's: associations' own runtimes end with the listener, what they left to record must not.
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 impl Observer<Session> for AuditObserver {
+    fn connection_failed(&self, _id: u64, peer: SocketAddr, cause: &EndCause) {
+        let what = match cause {
+            EndCause::Handshake(_) => "TLS",
+            EndCause::TooManyConnections => "TCP",
+            _ => return,
+        };
+        let refusal = Refusal {
+            calling: what.to_owned(),
+            address: Some(peer.ip().to_canonical()),
+            facility: None,
+            reason: cause.to_string(),
+        };
+        let refusals = Arc::clone(&self.refusals);
+        self.tasks.spawn_on(async move { refusals.record(refusal).await }, &self.runtime);
+    }
+
     fn object_refused(
         &self,
         _info: &AssociationInfo,
@@ -27,7 +51,8 @@ impl Observer<Session> for AuditObserver {
         tracing::warn!(facility.id = %facility, sop_instance.uid = sop_instance, %status, "object refused");
         let (ingest, origin) = (Arc::clone(&self.ingest), session.origin.clone());
         let detail = format!("class {sop_class}, instance {sop_instance}: {}", status.meaning());
-        self.tasks.spawn(async move { ingest.record_association(&origin, false, &detail).await });
+        let recorded = async move { ingest.record_association(&origin, false, &detail).await };
+        self.tasks.spawn_on(recorded, &self.runtime);
     }
 
     fn association_ended(&self, _info: &AssociationInfo, session: &Session, end: &AssociationEnd) {
@@ -45,11 +70,14 @@ impl Observer<Session> for AuditObserver {
         }
         let nothing_happened = orderly && counts.stored + counts.stored_with_warning == 0;
         let (ingest, origin) = (Arc::clone(&self.ingest), session.origin.clone());
-        self.tasks.spawn(async move {
+        let commitments = Arc::clone(&self.commitments);
+        let recorded = async move {
+            commitments.association_ended(origin.association).await;
             ingest.association_ended(origin.association).await;
             if !nothing_happened {
                 ingest.record_association(&origin, orderly, &detail).await;
             }
-        });
+        };
+        self.tasks.spawn_on(recorded, &self.runtime);
     }
 }

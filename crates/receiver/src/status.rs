@@ -16,7 +16,12 @@ pub fn status_of(error: &IngestError) -> Status {
         IngestError::TooLarge { .. } => Status(0xC003),
         IngestError::Quarantined(_) => Status::CONFLICTING_DUPLICATE,
         IngestError::Denied => Status::NOT_AUTHORIZED,
-        IngestError::NoSuchStudy => Status::NO_SUCH_SOP_INSTANCE,
+        // No object is refused with these: they answer people.
+        IngestError::NoSuchStudy
+        | IngestError::NotInQuarantine
+        | IngestError::AlreadyDecided
+        | IngestError::ReasonMissing { .. }
+        | IngestError::NotReleasable(_) => Status::NO_SUCH_SOP_INSTANCE,
     }
 }
 

@@ -30,7 +30,7 @@ impl StoreService<Session> for IngestStore {
             transfer_syntax: request.transfer_syntax,
         };
         let origin = session.origin.clone();
-        match self.ingest.begin(&origin, object.clone()).await {
+        match self.ingest.begin_here(&origin, object.clone()).await {
             Ok(incoming) => Ok(IngestSink { ingest: Arc::clone(&self.ingest), origin, object, incoming }),
             Err(error) => Err(refuse(&self.ingest, &origin, &object, &error).await),
         }
@@ -61,6 +61,12 @@ impl StoreSink for IngestSink {
 /// Makes a refusal visible and gives its status.
 async fn refuse(ingest: &Ingest, origin: &Origin, object: &ObjectHead, error: &IngestError) -> Status {
     let status = status_of(error);
+    if matches!(error, IngestError::OutOfSpace) {
+        // Said once by the watch over the disks, not for each object of each sender.
+        tracing::debug!(facility.id = %origin.facility.facility, sop_instance.uid = %object.sop_instance, %status, "object refused");
+        ingest.audit_refusal(origin, object, error).await;
+        return status;
+    }
     tracing::warn!(
         facility.id = %origin.facility.facility,
         sop_instance.uid = %object.sop_instance,

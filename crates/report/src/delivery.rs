@@ -14,7 +14,7 @@ use dokuei_database::{
     NewAttempt, NewJob, ReportFileKind, delivery_job_key,
 };
 use dokuei_dataset::part10;
-use dokuei_dimse::{RequestorTimeouts, Target, send_objects};
+use dokuei_dimse::{ClientTls, RequestorTimeouts, Target, send_objects};
 use dokuei_domain::{Actor, DeliveryId, JobId, Timestamp, event::Event};
 use dokuei_jobs::{Handler, JobContext, JobRow, Outcome, Periodic};
 use serde::{Deserialize, Serialize};
@@ -202,6 +202,13 @@ impl Reports {
             }
         };
         let host = &delivery.target.host;
+        let tls = match self.tls_to(delivery) {
+            Ok(tls) => tls,
+            Err(reason) => {
+                let detail = bounded(&format!("nothing was sent: {reason}"));
+                return Verdict { outcome: AttemptOutcome::Failed, detail, something_arrived: false };
+            }
+        };
         let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
         let target = Target {
             address: format!("{open}{host}{close}:{}", delivery.target.port),
@@ -212,10 +219,25 @@ impl Reports {
                 association: self.settings.response_timeout,
                 response: self.settings.response_timeout,
             },
+            tls,
         };
         let report = send_objects(&target, &objects, &context.cancel, |_, _| {}).await;
         let sent = delivery.state == DeliveryState::Sent;
         judge(&objects, &report, |object| sent || may_have_arrived(earlier, object))
+    }
+
+    /// What the connection to the recipient needs; `None`: it is plain DICOM.
+    fn tls_to(&self, delivery: &DeliveryRow) -> Result<Option<ClientTls>, String> {
+        if !delivery.target.tls {
+            return Ok(None);
+        }
+        let Some(tls) = &self.settings.tls else {
+            return Err(
+                "the recipient is reached over TLS, and this node has no certificate; set dicom.tls_certificate_file"
+                    .to_owned(),
+            );
+        };
+        tls.connect_to(&delivery.target.host).map(Some).map_err(|error| error.to_string())
     }
 
     /// Reads the frozen files back and makes sure that they are what was signed.

@@ -132,9 +132,11 @@ fn outcome_of(error: &AssociationError) -> AttemptOutcome {
             AttemptOutcome::TimedOut
         }
         AssociationError::Connect { .. } => AttemptOutcome::Unreachable,
-        AssociationError::Rejected(_) | AssociationError::NoContextAccepted | AssociationError::NotAccepted(_) => {
-            AttemptOutcome::Refused
-        }
+        // Also when it is we who do not know its certificate.
+        AssociationError::Handshake(_)
+        | AssociationError::Rejected(_)
+        | AssociationError::NoContextAccepted
+        | AssociationError::NotAccepted(_) => AttemptOutcome::Refused,
         AssociationError::Timeout(_) => AttemptOutcome::TimedOut,
         AssociationError::Aborted(_)
         | AssociationError::Closed

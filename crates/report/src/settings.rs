@@ -1,7 +1,8 @@
 //! What the operator may turn.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use dokuei_dimse::NodeTls;
 use dokuei_domain::AeTitle;
 use dokuei_jobs::Backoff;
 use jiff::tz::TimeZone;
@@ -35,6 +36,8 @@ pub struct ReportSettings {
     pub deliveries_per_target: usize,
     /// Deliveries at the same time in this process. Recipients that hang, however many, must leave room for other work.
     pub deliveries_at_once: usize,
+    /// For recipients that are reached over TLS; `None`: they are not.
+    pub tls: Option<Arc<NodeTls>>,
     /// How often deliveries without a job are looked for.
     pub reconcile_seconds: i64,
 }
@@ -55,6 +58,7 @@ impl ReportSettings {
             delivery_max_attempts: 50,
             deliveries_per_target: 2,
             deliveries_at_once: 8,
+            tls: None,
             reconcile_seconds: 60,
         }
     }

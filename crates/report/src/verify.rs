@@ -253,7 +253,7 @@ async fn check_evidence(read: &mut ReadTx, manifest: &Manifest) -> Result<Check,
     let (mut same, mut other, mut missing) = (0usize, 0usize, 0usize);
     for study in &manifest.evidence.studies {
         let known = match read.study_owner(&manifest.facility.id, &study.study).await? {
-            Some((pk, _)) => read.instances_of_study(pk).await?,
+            Some((pk, _)) => read.instances_of_study_with_rejected(pk).await?,
             None => Vec::new(),
         };
         let known: std::collections::HashMap<_, _> =

@@ -85,6 +85,20 @@ async fn send_studies(world: &World) {
         world.send(["HOSP1", "HOSP2", "HOSP2"][number], &images.into_iter().map(image).collect::<Vec<_>>()).await;
     }
     world.work().await;
+    // What waits for the office: a study that contradicts its patient, and objects that cannot be filed.
+    let twin = &CtImage::series(2, &entropy)[0];
+    let image = |image: &CtImage| image.part10(Encoding::ExplicitLittleEndian);
+    let named = |image: &CtImage| image.clone().with_patient("P-00000", YAMADA_TARO_NAME, YAMADA_TARO_CHARACTER_SET);
+    world.send("HOSP1", &[image(&named(twin).born("19630812", "F"))]).await;
+    let next = CtImage { sop_instance_uid: format!("{}.1", twin.series_instance_uid), ..twin.clone() };
+    let mut other_pixels = image(&named(twin).born("19630812", "F"));
+    if let Some(last) = other_pixels.last_mut() {
+        *last ^= 1;
+    }
+    let differs = image(&named(&next).born("19600401", "F"));
+    let no_series = CtImage { series_instance_uid: String::new(), ..next };
+    world.try_send("HOSP1", &[other_pixels, differs, image(&no_series)]).await;
+    world.work().await;
 }
 
 /// The real CT of the test data under a made-up identity.

@@ -24,6 +24,12 @@ pub(crate) fn date(dicom: &str) -> String {
     parse_date(dicom).map_or_else(|| dicom.trim().to_owned(), |date| date.to_string())
 }
 
+/// `19500314` for a date as a browser's date field writes it, `1950-03-14`.
+pub(crate) fn dicom_date(typed: &str) -> Option<String> {
+    let date: Date = typed.parse().ok()?;
+    (typed == date.to_string() && date.year() >= 1).then(|| typed.replace('-', ""))
+}
+
 /// The age on the day of the examination; empty when either date is not one.
 pub(crate) fn age(birth_date: &str, study_date: &str, t: &Words) -> String {
     let (Some(birth), Some(on)) = (parse_date(birth_date), parse_date(study_date)) else { return String::new() };

@@ -208,7 +208,10 @@ fn of_workitem(refusal: WorkitemRefusal, t: &Words) -> Refusal {
 
 fn of_ingest(error: &IngestError, t: &Words) -> Refusal {
     match error {
-        IngestError::Denied | IngestError::NoSuchStudy => not_found(t),
+        IngestError::Denied | IngestError::NoSuchStudy | IngestError::NotInQuarantine => not_found(t),
+        IngestError::AlreadyDecided => conflict("already_decided", t.already_decided),
+        IngestError::ReasonMissing { limit } => invalid("reason_missing", fill(t.reason_missing, &[("limit", limit)])),
+        IngestError::NotReleasable(_) => conflict("not_releasable", t.stays_in_quarantine),
         // The others belong to reception, which the web does not do.
         _ => unavailable(StatusCode::SERVICE_UNAVAILABLE, t),
     }

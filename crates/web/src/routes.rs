@@ -50,7 +50,7 @@ fn put<H: Handler<T, ()>, T: 'static>(path: &'static str, handler: H) -> Route {
 
 /// All routes of pages and interface. The rights table of the tests has a row for each.
 pub(crate) fn routes() -> Vec<Route> {
-    use pages::{account, admin, case, enrol, message, office, reading, report, sign_in, studies, worklist};
+    use pages::{account, admin, case, enrol, holds, message, office, quarantine, reading, report, sign_in, storage, studies, worklist};
     vec![
         get("/", message::begin),
         get("/sign-in", sign_in::show),
@@ -75,7 +75,16 @@ pub(crate) fn routes() -> Vec<Route> {
         get("/studies/{study}/withdraw", studies::confirm_withdrawal),
         post("/studies/{study}/withdraw", studies::withdraw),
         get("/office", office::show),
+        get("/office/quarantine/{object}", quarantine::show),
+        post("/office/quarantine/{object}/release", quarantine::release),
+        post("/office/quarantine/{object}/reject", quarantine::reject),
+        get("/office/holds/{hold}", holds::show),
+        post("/office/holds/{hold}/decide", holds::decide),
         post("/jobs/{job}/retry", office::retry_job),
+        get("/office/storage", storage::show),
+        post("/office/storage/{damage}/verify", storage::verify),
+        post("/office/storage/{damage}/repair", storage::repair),
+        post("/office/storage/{damage}/accept", storage::accept),
         get("/admin", admin::show),
         post("/admin/reenrolments", admin::request_reenrolment),
         post("/admin/approvals/{approval}/grant", admin::grant),

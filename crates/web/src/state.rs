@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dokuei_access::Access;
-use dokuei_archive::Archive;
+use dokuei_archive::{Archive, custody::Custody};
 use dokuei_domain::{Actor, JobId, Timestamp};
 use dokuei_ingest::Ingest;
 use dokuei_report::Reports;
@@ -16,6 +16,7 @@ pub struct WebState {
     pub access: Arc<Access>,
     pub ingest: Arc<Ingest>,
     pub archive: Arc<Archive>,
+    pub custody: Arc<Custody>,
     pub worklist: Arc<Worklist>,
     pub reports: Arc<Reports>,
     pub operations: Arc<dyn Operations>,
@@ -67,6 +68,11 @@ pub struct DeadJob {
 pub trait Operations: Send + Sync {
     /// Whether the node can do its work now: database, image store.
     async fn ready(&self) -> Result<(), String>;
+
+    /// What a person should look at although the node works. Said to anybody who asks whether it is ready: no names, no paths.
+    fn attention(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 
     /// Jobs on the dead list, latest first.
     async fn dead_jobs(&self, actor: &Actor) -> Result<Vec<DeadJob>, String>;

@@ -2,7 +2,7 @@
 
 use dokuei_access::{Action, Language, Resource, can};
 use dokuei_database::{PatientRow, StudyRow, StudyState};
-use dokuei_domain::{Actor, Priority, Role, workitem::WorkitemState};
+use dokuei_domain::{Actor, PersonName, Priority, Role, workitem::WorkitemState};
 use dokuei_worklist::{CaseState, CaseStudyRow, Person, ReadingRequestRow, Reason, WorkitemRow, WorklistEntry};
 use jiff::tz::TimeZone;
 
@@ -39,12 +39,11 @@ pub(crate) struct PatientView {
 
 impl PatientView {
     pub(crate) fn new(patient: &PatientRow, study_date: &str, t: &Words) -> Self {
-        let shown = patient.name.display();
-        let beside = |group: String| if group == shown { String::new() } else { group };
+        let PersonNameView { name, kana, romaji } = PersonNameView::new(&patient.name, t);
         Self {
-            kana: beside(patient.name.display_phonetic()),
-            romaji: beside(patient.name.display_alphabetic()),
-            name: if shown.is_empty() { t.unnamed.to_owned() } else { shown },
+            name,
+            kana,
+            romaji,
             id: patient.id.clone(),
             birth_date: format::date(&patient.birth_date),
             age: format::age(&patient.birth_date, study_date, t),
@@ -53,6 +52,32 @@ impl PatientView {
             repaired: patient.charset_repaired,
             differs: patient.differs_from_earlier,
         }
+    }
+}
+
+/// A name in each script once.
+pub(crate) struct PersonNameView {
+    /// Kanji, else romaji, else kana.
+    pub(crate) name: String,
+    pub(crate) kana: String,
+    pub(crate) romaji: String,
+}
+
+impl PersonNameView {
+    pub(crate) fn new(name: &PersonName, t: &Words) -> Self {
+        let shown = name.display();
+        let beside = |group: String| if group == shown { String::new() } else { group };
+        Self {
+            kana: beside(name.display_phonetic()),
+            romaji: beside(name.display_alphabetic()),
+            name: if shown.is_empty() { t.unnamed.to_owned() } else { shown },
+        }
+    }
+
+    /// In one line.
+    pub(crate) fn joined(&self) -> String {
+        let parts = [&self.name, &self.kana, &self.romaji];
+        parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" / ")
     }
 }
 
@@ -99,6 +124,8 @@ pub(crate) struct CaseView {
     pub(crate) can_continue: bool,
     pub(crate) report: Option<String>,
     pub(crate) images_added: bool,
+    /// How many of them, when the case is open again for them; 0 otherwise.
+    pub(crate) added_instances: i64,
 }
 
 impl CaseView {
@@ -143,6 +170,7 @@ impl CaseView {
             can_continue: mine && role == Role::Reader && entry.state == CaseState::Reading,
             report: entry.report.as_ref().map(|report| report.latest.to_string()),
             images_added: entry.images_added_after_signing_at.is_some(),
+            added_instances: entry.added_instances.unwrap_or(0),
         }
     }
 }
@@ -336,10 +364,11 @@ impl StudyView {
                 state_label: state_label(entry.state, t),
                 report: entry.report.as_ref().map(|report| report.latest.to_string()),
             }),
-            no_case_reason: match (withdrawn, row.opens_case) {
-                (true, _) => "",
-                (false, true) => t.case_follows,
-                (false, false) => t.not_for_reading,
+            no_case_reason: match (withdrawn, row.held, row.opens_case) {
+                (true, _, _) => "",
+                (false, true, _) => t.study_held,
+                (false, false, true) => t.case_follows,
+                (false, false, false) => t.not_for_reading,
             },
             can_declare: receiving && may(Action::DeclareComplete),
             can_withdraw: !withdrawn && may(Action::WithdrawStudy),
@@ -349,7 +378,7 @@ impl StudyView {
 
 #[cfg(test)]
 mod tests {
-    use dokuei_domain::{PatientPk, PersonName};
+    use dokuei_domain::PatientPk;
 
     use super::*;
     use crate::text::{ENGLISH, JAPANESE};

@@ -51,6 +51,8 @@ pub struct WorklistEntry {
     pub report: Option<CaseReportRow>,
     /// Images came which the latest report has not seen.
     pub images_added_after_signing_at: Option<Timestamp>,
+    /// How many, when the case is open again for them.
+    pub added_instances: Option<i64>,
     pub withdrawn_at: Option<Timestamp>,
 }
 
@@ -89,7 +91,10 @@ impl WorklistEntry {
             deliveries_failed: report.as_ref().map_or(0, |report| report.deliveries_failed),
         });
         let signed_at = report.as_ref().map(|report| report.signed_at);
-        let until = signed_at.or(row.withdrawn_at).unwrap_or(now);
+        let added_instances = open.as_ref().and_then(|workitem| workitem.added_instances);
+        // A case that is open again waits from when the images came.
+        let reopened = row.images_added_after_signing_at.filter(|_| added_instances.is_some());
+        let until = signed_at.filter(|_| reopened.is_none()).or(row.withdrawn_at).unwrap_or(now);
         let current: Vec<&CaseStudyRow> = row.studies.iter().filter(|study| study.withdrawn_at.is_none()).collect();
         // A wholly withdrawn case still says what it was.
         let counted = if current.is_empty() { row.studies.iter().collect() } else { current };
@@ -118,7 +123,7 @@ impl WorklistEntry {
             studies: row.studies,
             opened_at: row.opened_at,
             due_at: row.due_at,
-            waiting_seconds: until.seconds_since(row.opened_at).max(0),
+            waiting_seconds: until.seconds_since(reopened.unwrap_or(row.opened_at)).max(0),
             overdue: until > row.due_at,
             has_draft: row.has_draft,
             assigned: person(assigned),
@@ -128,6 +133,7 @@ impl WorklistEntry {
             reasons: reason::from_json(stored_reasons.as_deref()),
             report,
             images_added_after_signing_at: images_added,
+            added_instances,
             withdrawn_at: row.withdrawn_at,
         }
     }

@@ -1,5 +1,6 @@
 //! Well-behaved senders: DCMTK's, and our own requestor for what DCMTK would change on the way.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use dokuei_dimse::{
@@ -22,7 +23,11 @@ const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
 /// One of DCMTK's senders, told who calls whom and where; options and files follow.
 pub(crate) fn dcmtk(tool: &str, node: &TestNode, calling: &str, called: &str, options: &[&str]) -> Tool {
-    let address = node.dicom();
+    dcmtk_at(tool, node.dicom(), calling, called, options)
+}
+
+/// As [`dcmtk`], to an address.
+pub(crate) fn dcmtk_at(tool: &str, address: SocketAddr, calling: &str, called: &str, options: &[&str]) -> Tool {
     let tool = Tool::find(tool).unwrap().args(["-aet", calling, "-aec", called]).args(options);
     tool.arg(address.ip().to_string()).arg(address.port().to_string()).timeout(PATIENCE)
 }
@@ -72,9 +77,9 @@ pub(crate) async fn associate(
     calling: &str,
     contexts: &[(&str, &[&str])],
 ) -> Result<Association, AssociationError> {
-    let context = |(class, syntaxes): &(&str, &[&str])| ProposedContext {
-        abstract_syntax: SopClassUid::parse(class).unwrap(),
-        transfer_syntaxes: syntaxes.iter().map(|uid| TransferSyntaxUid::parse(uid).unwrap()).collect(),
+    let context = |(class, syntaxes): &(&str, &[&str])| {
+        let syntaxes = syntaxes.iter().map(|uid| TransferSyntaxUid::parse(uid).unwrap()).collect();
+        ProposedContext::new(SopClassUid::parse(class).unwrap(), syntaxes)
     };
     let mut options = RequestOptions::new(title(calling), title("DOKUEI"), contexts.iter().map(context).collect());
     options.timeouts = timeouts();

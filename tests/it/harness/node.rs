@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use dokuei_database::{AuditRow, Database};
-use dokuei_testkit::{CommandOutput, NodeCommand, NodeProcess, TestDatabase, Tool, data_set, eventually};
+use dokuei_testkit::{CommandOutput, NodeCommand, NodeProcess, S3Server, TestDatabase, Tool, data_set, eventually, s3};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,12 +21,24 @@ pub(crate) enum Index {
     /// A file in the data folder, as by default.
     Sqlite,
     Postgres(TestDatabase),
+    /// On PostgreSQL, and the images in a bucket: nothing that counts is on the machine.
+    Shared(TestDatabase, S3Server),
+    /// What another node has; see [`TestNode::second`].
+    Of {
+        database: String,
+        images: String,
+    },
 }
 
 impl Index {
     /// `None`: the machine has no PostgreSQL, and that has been said.
     pub(crate) fn postgres() -> Option<Self> {
         TestDatabase::postgres().map(Self::Postgres)
+    }
+
+    /// PostgreSQL and S3; `None` as with [`Self::postgres`].
+    pub(crate) fn shared() -> Option<Self> {
+        Some(Self::Shared(TestDatabase::postgres()?, S3Server::start().unwrap()))
     }
 }
 
@@ -43,6 +55,7 @@ pub(crate) struct TestNode {
 struct Running {
     process: NodeProcess,
     dicom: SocketAddr,
+    dicom_tls: Option<SocketAddr>,
     http: SocketAddr,
 }
 
@@ -56,6 +69,7 @@ impl TestNode {
             .set("http.bind", "127.0.0.1:0")
             .set("worklist.settle_quiet_seconds", 1)
             .set("image_store.low_water_bytes", 0)
+            .set("database.low_water_bytes", 0)
             .set("telemetry.log_format", "json");
         node.cli(&["init"]).await;
         node
@@ -69,10 +83,31 @@ impl TestNode {
         node
     }
 
+    /// A second node beside this one, which must have been initialised: the same database, images and keys, and a folder of its own. It does not run.
+    pub(crate) async fn second(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("dokuei-it.").tempdir().unwrap();
+        for file in files_below(&self.folder().join("keys")).into_iter().chain([self.folder().join("dokuei.toml")]) {
+            let copy = folder.path().join(file.strip_prefix(self.folder()).unwrap());
+            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            // With its permissions, which the node insists on.
+            std::fs::copy(&file, &copy).unwrap();
+        }
+        let permissions = std::fs::metadata(self.folder().join("keys")).unwrap().permissions();
+        std::fs::set_permissions(folder.path().join("keys"), permissions).unwrap();
+        let index = Index::Of { database: self.database_url(), images: self.image_store_url() };
+        Self { folder, index, settings: self.settings.clone(), running: None, past_log: String::new() }
+    }
+
     /// Sets `section.key` for the commands that follow.
     pub(crate) fn set(&mut self, key: &str, value: impl ToString) -> &mut Self {
         let variable = format!("DOKUEI__{}", key.replace('.', "__").to_uppercase());
         self.settings.insert(variable, value.to_string());
+        self
+    }
+
+    /// Sets an environment variable that is none of ours.
+    pub(crate) fn set_variable(&mut self, name: &str, value: impl ToString) -> &mut Self {
+        self.settings.insert(name.to_owned(), value.to_string());
         self
     }
 
@@ -83,13 +118,35 @@ impl TestNode {
     fn database_url(&self) -> String {
         match &self.index {
             Index::Sqlite => format!("sqlite://{}/dokuei.db", self.folder().display()),
-            Index::Postgres(database) => database.url().to_owned(),
+            Index::Postgres(database) | Index::Shared(database, _) => database.url().to_owned(),
+            Index::Of { database, .. } => database.clone(),
+        }
+    }
+
+    fn image_store_url(&self) -> String {
+        match &self.index {
+            Index::Shared(_, server) => server.url("node"),
+            Index::Of { images, .. } => images.clone(),
+            Index::Sqlite | Index::Postgres(_) => format!("file://{}", self.image_store().display()),
+        }
+    }
+
+    /// The server of a node whose images are in a bucket.
+    pub(crate) fn s3(&self) -> Option<&S3Server> {
+        match &self.index {
+            Index::Shared(_, server) => Some(server),
+            _ => None,
         }
     }
 
     fn environment(&self) -> Vec<(String, String)> {
         let mut all: Vec<_> = self.settings.clone().into_iter().collect();
         all.push(("DOKUEI__DATABASE__URL".to_owned(), self.database_url()));
+        if let Index::Shared(..) | Index::Of { .. } = self.index {
+            let images = self.image_store_url();
+            let keys = [("URL", images.as_str()), ("ACCESS_KEY", s3::ACCESS_KEY), ("SECRET_KEY", s3::SECRET_KEY)];
+            all.extend(keys.map(|(key, value)| (format!("DOKUEI__IMAGE_STORE__{key}"), value.to_owned())));
+        }
         all
     }
 
@@ -102,6 +159,15 @@ impl TestNode {
             tool = tool.env(name, value);
         }
         tool.timeout(PATIENCE).run_async().await.unwrap()
+    }
+
+    /// Starts a command on the node's data that a test means to disturb.
+    pub(crate) fn start_command(&self, arguments: &[&str]) -> NodeProcess {
+        let mut command = NodeCommand::new(BINARY).args(arguments).arg("--json").arg("--data-dir").arg(self.folder());
+        for (name, value) in self.environment() {
+            command = command.env(name, value);
+        }
+        command.start().unwrap()
     }
 
     /// Runs a command that must succeed and gives its JSON.
@@ -140,7 +206,7 @@ impl TestNode {
         let line = process.wait_for_line(PATIENCE, |line| serde_json::from_str::<Value>(line).ok()).await.unwrap();
         let address = |key: &str| line[key].as_str().and_then(|text| text.parse().ok());
         let (Some(dicom), Some(http)) = (address("dicom"), address("http")) else { panic!("no addresses in {line}") };
-        self.running = Some(Running { process, dicom, http });
+        self.running = Some(Running { process, dicom, dicom_tls: address("dicom_tls"), http });
     }
 
     fn running(&self) -> &Running {
@@ -149,6 +215,15 @@ impl TestNode {
 
     pub(crate) fn dicom(&self) -> SocketAddr {
         self.running().dicom
+    }
+
+    pub(crate) fn dicom_tls(&self) -> SocketAddr {
+        self.running().dicom_tls.expect("the node does not listen for TLS")
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        Tool::find("kill").unwrap().arg("-HUP").arg(self.process().id().to_string()).run().unwrap().success();
     }
 
     /// Such as `http://127.0.0.1:41234`.
@@ -238,7 +313,10 @@ impl TestNode {
                     let _ = std::fs::remove_file(path);
                 }
             }
-            Index::Postgres(database) => *database = TestDatabase::postgres().expect("it was there before"),
+            Index::Postgres(database) | Index::Shared(database, _) => {
+                *database = TestDatabase::postgres().expect("it was there before");
+            }
+            Index::Of { .. } => panic!("the database is another node's"),
         }
     }
 
@@ -275,14 +353,14 @@ impl TestNode {
         self.folder().join("image-store")
     }
 
-    /// Objects that are being received.
+    /// Objects that are being received. Always empty when the images are in a bucket: they are in memory then, or parts that nobody sees.
     pub(crate) fn staged(&self) -> Vec<PathBuf> {
         files_below(&self.image_store().join("staging"))
     }
 
     /// Committed objects.
     pub(crate) fn blobs(&self) -> Vec<PathBuf> {
-        files_below(&self.image_store().join("v1"))
+        self.s3().map_or_else(|| files_below(&self.image_store().join("v1")), |server| server.objects("node/v1"))
     }
 
     /// Nothing is half there: no staged file, and a blob for each indexed or quarantined object.
@@ -290,6 +368,7 @@ impl TestNode {
         let staged =
             eventually("an empty staging folder", PATIENCE, || async { self.staged().is_empty().then_some(()) });
         staged.await.unwrap();
+        assert_eq!(self.s3().map_or(0, S3Server::parts_of_unfinished_uploads), 0, "an upload was left");
         let held = self.cli(&["quarantine", "list"]).await.as_array().map_or(0, Vec::len);
         let expected = usize::try_from(self.indexed_objects().await).unwrap() + held;
         assert_eq!(self.blobs().len(), expected, "blobs that belong to nothing, or objects without a blob");

@@ -27,6 +27,8 @@ impl RefusingPacs {
             admission: Anybody,
             policy: Box::new(StoragePolicy),
             store: Refusing { accepted, failure },
+            normalized: Arc::new(()),
+            query: Arc::new(()),
             observer: Box::new(()),
         };
         tokio::spawn(server.serve(handlers, stop.clone()));

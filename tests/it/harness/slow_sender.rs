@@ -16,7 +16,7 @@ pub(crate) struct SlowSender {
 }
 
 impl SlowSender {
-    /// Sends the first half of a CT of a study of its own, and returns when the node has staged it.
+    /// Sends the first half of a CT of a study of its own, and returns when the node has staged it (in a bucket nobody sees that).
     pub(crate) async fn begin(node: &TestNode, calling: &str, seed: u64) -> Self {
         let mut image = dicom::synthetic(1, seed).remove(0);
         image.size = 1024;
@@ -32,8 +32,10 @@ impl SlowSender {
         });
         let (first, rest) = object.data_set.split_at(length / 2);
         feed.write_all(first).await.unwrap();
-        let staged = || async { (node.staged().len() > before).then_some(()) };
-        eventually("the staged half", PATIENCE, staged).await.unwrap();
+        if node.s3().is_none() {
+            let staged = || async { (node.staged().len() > before).then_some(()) };
+            eventually("the staged half", PATIENCE, staged).await.unwrap();
+        }
         Self { rest: rest.to_vec(), object, feed, sending }
     }
 

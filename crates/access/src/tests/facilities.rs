@@ -19,7 +19,7 @@ fn title(text: &str) -> AeTitle {
 
 async fn admit(node: &Node, calling: &str, called: &str, address: &str) -> Result<(String, PeerRole), PeerRefusal> {
     let address: IpAddr = address.parse().unwrap();
-    let admitted = node.access.admit_peer(&title(calling), &title(called), address).await?;
+    let admitted = node.access.admit_peer(&title(calling), &title(called), address, None).await?;
     assert_eq!(admitted.calling.as_str(), calling);
     Ok((admitted.facility.facility.to_string(), admitted.role))
 }
@@ -33,7 +33,7 @@ async fn a_peer_is_admitted_for_its_facility_with_its_role() {
         node.access.facility_add(&CLI, hospital).await.unwrap();
 
         let admitted =
-            node.access.admit_peer(&title("CT1"), &title(CALLED), "192.0.2.7".parse().unwrap()).await.unwrap();
+            node.access.admit_peer(&title("CT1"), &title(CALLED), "192.0.2.7".parse().unwrap(), None).await.unwrap();
         assert_eq!(
             (admitted.facility.issuer.as_str(), admitted.facility.aliases),
             ("1.2.392.1", vec!["HIS-1".to_owned()])

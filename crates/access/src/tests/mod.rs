@@ -4,6 +4,7 @@ mod accounts;
 mod approvals;
 mod certificates;
 mod facilities;
+mod peer_certificates;
 mod rights;
 mod sessions;
 mod sign_in;

@@ -12,9 +12,9 @@ mod worklist;
 
 pub use access::AccessSection;
 pub use database::DatabaseSection;
-pub use dicom::DicomSection;
+pub use dicom::{DicomSection, DicomTlsFiles, PlainNetwork, TlsClientCertificate, TransferSyntaxOrder};
 pub use http::HttpSection;
-pub use image_store::ImageStoreSection;
+pub use image_store::{ImageStoreKeys, ImageStoreSection};
 pub use node::NodeSection;
 pub use report::ReportSection;
 pub use telemetry::{LogFormat, TelemetrySection};

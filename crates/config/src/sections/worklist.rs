@@ -11,6 +11,10 @@ pub struct WorklistSection {
     /// Seconds without new images after the sender's last association, after which a study counts as complete and its case opens.
     #[schemars(range(min = 0, max = 86_400))]
     pub settle_quiet_seconds: u32,
+    /// Seconds without new images after which a case opens although images that the modality (MPPS) or another system (IAN) has listed have not come, or the
+    /// modality has not finished. Never shorter than settle_quiet_seconds.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub settle_patience_seconds: u32,
     /// Minutes after which a claim made in the web and not worked on expires, so that another reader can take the case.
     #[schemars(range(min = 1, max = 10_080))]
     pub claim_minutes: u32,
@@ -32,6 +36,7 @@ impl Default for WorklistSection {
     fn default() -> Self {
         Self {
             settle_quiet_seconds: 60,
+            settle_patience_seconds: 300,
             claim_minutes: 120,
             pickup_minutes: 30,
             emergency_minutes: 60,

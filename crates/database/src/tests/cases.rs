@@ -475,7 +475,8 @@ async fn images_after_the_signature_are_found_once_and_our_own_report_is_none() 
         world.clock.advance(Duration::from_secs(60));
         let study = receive(&db, &world, 1, "SR", 1).await;
         let mut tx = db.read().await.unwrap();
-        assert_eq!(tx.case_latest_image_after(case, signed_at).await.unwrap(), None, "our own report came back");
+        let images = tx.case_images(case, signed_at).await.unwrap();
+        assert_eq!((images.count, images.later), (1, 0), "our own report came back");
         drop(tx);
 
         receive(&db, &world, 1, "CT", 2).await;
@@ -484,18 +485,28 @@ async fn images_after_the_signature_are_found_once_and_our_own_report_is_none() 
         assert_eq!(tx.case_with_unseen_images(10).await.unwrap(), [], "not settled again yet");
         tx.study_settle(study, world.now(), world.now()).await.unwrap();
         assert_eq!(tx.case_with_unseen_images(10).await.unwrap(), [case]);
-        assert_eq!(tx.case_latest_image_after(case, signed_at).await.unwrap(), Some(late));
+        let images = tx.case_images(case, signed_at).await.unwrap();
+        assert_eq!((images.count, images.later, images.latest), (2, 1, Some(late)));
         assert!(tx.case_set_images_added(case, late).await.unwrap());
         assert!(!tx.case_set_images_added(case, late).await.unwrap());
+        assert_eq!(
+            tx.case_with_unseen_images(10).await.unwrap(),
+            [case],
+            "more than was signed over, and nobody is to look"
+        );
+        tx.workitem_insert_reverify("2.25.77", case, 1, world.now()).await.unwrap();
+        assert!(tx.workitem_set_added(case, 2).await.unwrap());
+        assert!(!tx.workitem_set_added(case, 2).await.unwrap());
         assert_eq!(tx.case_with_unseen_images(10).await.unwrap(), []);
-        assert_eq!(tx.case_latest_image_after(case, late).await.unwrap(), None);
+        let open = tx.workitem_open(case).await.unwrap().unwrap();
+        assert_eq!((open.uid.as_str(), open.added_instances), ("2.25.77", Some(2)));
         let head = tx.case_head(case).await.unwrap().unwrap();
         assert_eq!((head.images_added_after_signing_at, head.last_signed_at), (Some(late), Some(signed_at)));
         tx.commit().await.unwrap();
 
         let mut tx = db.read().await.unwrap();
-        let selection = CaseSelection { open: false, withdrawn: false, since: world.now(), ..everything(&world) };
-        assert_eq!(tx.case_entries(selection).await.unwrap().len(), 1, "needs somebody again");
+        let entry = tx.case_entries(everything(&world)).await.unwrap().remove(0);
+        assert_eq!(entry.open_workitem.unwrap().added_instances, Some(2), "needs somebody again");
     })
     .await;
 }

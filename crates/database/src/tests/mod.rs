@@ -2,10 +2,15 @@
 
 mod accounts;
 mod audit;
+mod bench_seed;
 mod cases;
+mod commitments;
+mod custody;
 mod deliveries;
 mod facilities;
+mod filing_known;
 mod jobs;
+mod patient_names;
 mod reports;
 mod schema;
 mod workitems;

@@ -224,6 +224,8 @@ async fn answering(statuses: Vec<Status>) -> u16 {
         admission: planned.clone(),
         policy: Box::new(StoragePolicy),
         store: planned,
+        normalized: Arc::new(()),
+        query: Arc::new(()),
         observer: Box::new(()),
     };
     tokio::spawn(server.serve(handlers, Stop::default()));

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{http::StatusCode, response::Response};
-use dokuei_access::{Account, Approval, Facility, PeerSpecification, Reader};
+use dokuei_access::{Account, Approval, Facility, PeerCertificate, PeerSpecification, Reader};
 use dokuei_domain::AccountId;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -55,6 +55,7 @@ pub(crate) struct FacilityView {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) issuer: String,
+    /// Who sends, and the certificates with which it comes.
     pub(crate) peers: Vec<String>,
     pub(crate) targets: Vec<String>,
     pub(crate) disabled: bool,
@@ -107,7 +108,7 @@ impl FacilityView {
             id: row.id.to_string(),
             name: row.name.clone(),
             issuer: row.issuer.clone(),
-            peers: row.peers.iter().map(peer).collect(),
+            peers: row.peers.iter().map(peer).chain(row.certificates.iter().map(certificate)).collect(),
             targets: row.return_targets.iter().map(ToString::to_string).collect(),
             disabled: row.disabled_at.is_some(),
         }
@@ -118,6 +119,11 @@ impl FacilityView {
 fn peer(peer: &PeerSpecification) -> String {
     let address = peer.address.map(|address| format!(" {address}")).unwrap_or_default();
     format!("{}:{}{address}", peer.calling, peer.role.as_str())
+}
+
+/// `TLS CN=pacs → 2027-11-22`: whose it is and the last day on which it holds.
+fn certificate(certificate: &PeerCertificate) -> String {
+    format!("TLS {} → {}", certificate.subject, certificate.not_after.to_jiff().strftime("%Y-%m-%d"))
 }
 
 pub(crate) async fn show(user: User) -> Result<Response, Problem> {

@@ -4,11 +4,14 @@ pub(crate) mod account;
 pub(crate) mod admin;
 pub(crate) mod case;
 pub(crate) mod enrol;
+pub(crate) mod holds;
 pub(crate) mod message;
 pub(crate) mod office;
+pub(crate) mod quarantine;
 pub(crate) mod reading;
 pub(crate) mod report;
 pub(crate) mod sign_in;
+pub(crate) mod storage;
 pub(crate) mod studies;
 pub(crate) mod worklist;
 

@@ -3,13 +3,17 @@
 use askama::Template;
 use axum::response::Response;
 use dokuei_access::{Action, Resource};
-use dokuei_database::QuarantineRow;
 use dokuei_domain::JobId;
 use dokuei_report::{DeliverySelection, DeliveryState};
 use dokuei_worklist::{CaseState, WorklistEntry, WorklistFilter, WorklistView};
 use jiff::tz::TimeZone;
 
-use super::{page, report::DeliveryView};
+use super::{
+    holds::HoldLine,
+    page,
+    quarantine::{QuarantineLine, RefusalLine},
+    report::DeliveryView,
+};
 use crate::{
     extract::Id,
     format,
@@ -29,7 +33,9 @@ pub(crate) struct Office {
     pub(crate) tiles: Vec<Tile>,
     pub(crate) deliveries: Vec<DeliveryView>,
     pub(crate) cases: Vec<CaseView>,
-    pub(crate) quarantine: Vec<QuarantineView>,
+    pub(crate) holds: Vec<HoldLine>,
+    pub(crate) quarantine: Vec<QuarantineLine>,
+    pub(crate) refusals: Vec<RefusalLine>,
     pub(crate) dead_jobs: Vec<DeadJobView>,
 }
 
@@ -40,37 +46,11 @@ pub(crate) struct Tile {
     pub(crate) bad: bool,
 }
 
-pub(crate) struct QuarantineView {
-    pub(crate) received: String,
-    pub(crate) facility: String,
-    pub(crate) calling: String,
-    pub(crate) sop_instance: String,
-    pub(crate) reason: String,
-}
-
 pub(crate) struct DeadJobView {
     pub(crate) id: String,
     pub(crate) ended: String,
     pub(crate) queue: String,
     pub(crate) error: String,
-}
-
-impl QuarantineView {
-    pub(crate) fn new(row: &QuarantineRow, zone: &TimeZone, t: &Words) -> Self {
-        let reason = match row.reason.as_str() {
-            "same_uid_other_content" => t.quarantine_same_uid,
-            "study_of_another_patient" => t.quarantine_other_patient,
-            "series_of_another_study" => t.quarantine_other_study,
-            _ => &row.detail,
-        };
-        Self {
-            received: format::minute(zone, row.received_at),
-            facility: row.facility.to_string(),
-            calling: row.calling_aet.clone(),
-            sop_instance: row.sop_instance.clone(),
-            reason: reason.to_owned(),
-        }
-    }
 }
 
 impl DeadJobView {
@@ -84,17 +64,27 @@ impl DeadJobView {
     }
 }
 
-pub(crate) fn tiles(entries: &[WorklistEntry], failed: usize, held: usize, dead: usize, t: &Words) -> Vec<Tile> {
+/// What waits besides the cases.
+pub(crate) struct Waiting {
+    pub(crate) failed_deliveries: usize,
+    pub(crate) holds: usize,
+    pub(crate) quarantined: usize,
+    pub(crate) dead_jobs: usize,
+}
+
+pub(crate) fn tiles(entries: &[WorklistEntry], waiting: &Waiting, t: &Words) -> Vec<Tile> {
     let open = || entries.iter().filter(|entry| entry.state.is_open());
     let overdue = open().filter(|entry| entry.overdue).count();
     let unassigned = open().filter(|entry| entry.state == CaseState::Waiting).count();
+    let trouble = |count, label, href| Tile { count, label, href, bad: count > 0 };
     vec![
         Tile { count: open().count(), label: t.tile_open, href: "#cases", bad: false },
-        Tile { count: overdue, label: t.tile_overdue, href: "#cases", bad: overdue > 0 },
-        Tile { count: unassigned, label: t.tile_unassigned, href: "#cases", bad: unassigned > 0 },
-        Tile { count: failed, label: t.failed_deliveries, href: "#failed-deliveries", bad: failed > 0 },
-        Tile { count: held, label: t.quarantine, href: "#quarantine", bad: held > 0 },
-        Tile { count: dead, label: t.dead_jobs, href: "#dead-jobs", bad: dead > 0 },
+        trouble(overdue, t.tile_overdue, "#cases"),
+        trouble(unassigned, t.tile_unassigned, "#cases"),
+        trouble(waiting.failed_deliveries, t.failed_deliveries, "#failed-deliveries"),
+        trouble(waiting.holds, t.holds, "#holds"),
+        trouble(waiting.quarantined, t.quarantine, "#quarantine"),
+        trouble(waiting.dead_jobs, t.dead_jobs, "#dead-jobs"),
     ]
 }
 
@@ -105,7 +95,9 @@ pub(crate) async fn show(user: User) -> Result<Response, Problem> {
     let entries = state.worklist.entries(user.actor(), &filter).await?;
     let unfinished = DeliverySelection { unfinished_only: true, limit: 500, ..DeliverySelection::default() };
     let deliveries = state.reports.deliveries(user.actor(), &unfinished).await?;
+    let holds = state.ingest.held_studies(user.actor()).await?;
     let quarantine = state.ingest.quarantine(user.actor()).await?;
+    let refusals = state.ingest.refusals(user.actor()).await?;
     let dead_jobs = state.operations.dead_jobs(user.actor()).await.map_err(Problem::Task)?;
     let (eyes, t, zone) = (Eyes::of(&user), user.t(), user.zone());
     // What is only waiting for its first attempt needs nobody.
@@ -115,13 +107,23 @@ pub(crate) async fn show(user: User) -> Result<Response, Problem> {
         .filter(|delivery| troubled(&delivery.row))
         .map(|delivery| DeliveryView::new(delivery, eyes))
         .collect();
+    let waiting = Waiting {
+        failed_deliveries: deliveries.len(),
+        holds: holds.len(),
+        quarantined: quarantine.len(),
+        dead_jobs: dead_jobs.len(),
+    };
+    let mut tiles = tiles(&entries, &waiting, t);
+    tiles.push(super::storage::tile(state, t).await?);
     page(&Office {
         shell: Shell::new(&user.visitor, "office"),
         t,
-        tiles: tiles(&entries, deliveries.len(), quarantine.len(), dead_jobs.len(), t),
+        tiles,
         deliveries,
         cases: entries.iter().map(|entry| CaseView::new(entry, eyes)).collect(),
-        quarantine: quarantine.iter().map(|row| QuarantineView::new(row, zone, t)).collect(),
+        holds: holds.iter().map(|row| HoldLine::new(row, zone, t)).collect(),
+        quarantine: quarantine.iter().map(|row| QuarantineLine::new(row, zone, t)).collect(),
+        refusals: refusals.iter().map(|row| RefusalLine::new(row, zone)).collect(),
         dead_jobs: dead_jobs.iter().map(|job| DeadJobView::new(job, zone)).collect(),
     })
 }

@@ -6,15 +6,17 @@ use askama::Template;
 use axum::response::Response;
 use dokuei_database::StudyRow;
 use dokuei_domain::{Priority, StudyPk};
+use dokuei_ingest::StudySearch;
 use dokuei_worklist::{NewRequest, WorklistEntry, WorklistFilter, WorklistView};
 use serde::Deserialize;
 
 use super::{page, page_with};
 use crate::{
     extract::{Asked, Fields, Id},
+    format,
     problem::Problem,
     shell::Shell,
-    text::Words,
+    text::{Words, fill},
     view::{self, Eyes, RequestView, StudyView},
     visitor::{User, see_other},
 };
@@ -27,21 +29,52 @@ const CASES: u32 = 1000;
 pub(crate) struct Studies {
     pub(crate) shell: Shell,
     pub(crate) t: &'static Words,
+    pub(crate) asked: Search,
     pub(crate) rows: Vec<StudyView>,
+    /// There are more than are shown: how many are.
+    pub(crate) limit: Option<String>,
     /// The viewer sees more than one facility.
     pub(crate) all_facilities: bool,
 }
 
-pub(crate) async fn list(user: User) -> Result<Response, Problem> {
-    let studies = user.state().ingest.studies(user.actor(), STUDIES).await?;
+/// What the search form holds. Dates are as a browser writes them, `2026-11-22`.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Search {
+    #[serde(default)]
+    pub(crate) q: String,
+    #[serde(default)]
+    pub(crate) from: String,
+    #[serde(default)]
+    pub(crate) to: String,
+}
+
+impl Search {
+    fn study_search(&self) -> Result<StudySearch, Problem> {
+        let date = |typed: &str| match typed.trim() {
+            "" => Ok(None),
+            typed => format::dicom_date(typed).map(Some).ok_or(Problem::BadRequest),
+        };
+        Ok(StudySearch { text: self.q.clone(), facility: None, from: date(&self.from)?, to: date(&self.to)? })
+    }
+
+    /// Something is asked for.
+    pub(crate) fn narrows(&self) -> bool {
+        [&self.q, &self.from, &self.to].iter().any(|typed| !typed.trim().is_empty())
+    }
+}
+
+pub(crate) async fn list(user: User, Asked(asked): Asked<Search>) -> Result<Response, Problem> {
+    let found = user.state().ingest.find_studies(user.actor(), &asked.study_search()?, STUDIES).await?;
     let entries = entries(&user).await?;
     let cases = by_study(&entries);
     let eyes = Eyes::of(&user);
-    let rows = studies.iter().map(|study| StudyView::new(study, cases.get(&study.pk).copied(), eyes)).collect();
+    let row = |study: &StudyRow| StudyView::new(study, cases.get(&study.pk).copied(), eyes);
     page(&Studies {
         shell: Shell::new(&user.visitor, "studies"),
         t: user.t(),
-        rows,
+        asked,
+        rows: found.studies.iter().map(row).collect(),
+        limit: found.more.then(|| fill(user.t().studies_limited, &[("n", &STUDIES)])),
         all_facilities: user.actor().facility().is_none(),
     })
 }

@@ -1,12 +1,15 @@
 //! Stories through the router, with real use cases on SQLite.
 
 mod assets;
+mod decisions;
 mod facility;
 mod office;
 mod people;
 mod reading;
 mod rights;
+mod search;
 mod security;
+mod storage;
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -7,14 +7,17 @@ use dokuei_access::{
     Access, AccessSettings, Enrolment, Language, NewAccount, NewFacility, NewReader, NodeKeys, PasswordCost,
     ReturnTarget,
 };
-use dokuei_archive::Archive;
+use dokuei_archive::{
+    Archive,
+    custody::{AdoptionWalk, Custody, CustodySettings, CopyTarget, UnindexedBlobs},
+};
 use dokuei_database::Database;
 use dokuei_domain::{
     AccountId, Actor, AeTitle, Ambient, FacilityId, JobId, PersonName, Role, SopClassUid, SopInstanceUid,
     TransferSyntaxUid, hours::OnDutyHours,
 };
-use dokuei_image_store::ImageStore;
-use dokuei_ingest::{Ingest, IngestSettings, ObjectHead, Origin};
+use dokuei_image_store::{ImageStore, StoreOptions};
+use dokuei_ingest::{Ingest, IngestError, IngestSettings, ObjectHead, Origin, Stored};
 use dokuei_jobs::{Runner, RunnerSettings};
 use dokuei_report::{ReportSettings, Reports};
 use dokuei_testkit::data_set::{Tag, data_set_of, value_of};
@@ -49,6 +52,32 @@ impl Operations for Calm {
     }
 }
 
+/// Nothing is outside of this world's index.
+struct Nothing;
+
+#[async_trait::async_trait]
+impl UnindexedBlobs for Nothing {
+    async fn begin(&self, _: Option<dokuei_domain::Timestamp>) -> Result<Box<dyn AdoptionWalk>, String> {
+        Err("nothing is adopted here".to_owned())
+    }
+}
+
+/// With a second copy beside the store.
+fn custody(folder: &Path, database: &Database, store: &ImageStore, ambient: &Ambient) -> Arc<Custody> {
+    let copy = CopyTarget { url: format!("file://{}", folder.join("copy").display()), options: StoreOptions::default() };
+    let settings = CustodySettings {
+        scrub_days: 30,
+        bytes_per_second: 0,
+        reconcile_full_days: 7,
+        copy: Some(copy),
+        copy_low_water_bytes: 0,
+        worker: "test".to_owned(),
+        only_node: true,
+    };
+    let (database, store, ambient) = (database.clone(), store.clone(), ambient.clone());
+    Custody::new(database, store, ambient, settings, Arc::new(Nothing), Arc::new(|| false))
+}
+
 impl World {
     /// Two hospitals, two readers, and everybody else.
     pub(crate) async fn new(folder: &Path, ambient: Ambient) -> Self {
@@ -61,7 +90,12 @@ impl World {
         settings.sign_in_links = true;
         let access = Arc::new(Access::new(database.clone(), ambient.clone(), keys, settings));
         let reception =
-            IngestSettings { settle_quiet_seconds: QUIET_SECONDS, max_object_bytes: 1 << 30, low_water_bytes: 0 };
+            IngestSettings {
+                settle_quiet_seconds: QUIET_SECONDS,
+                settle_patience_seconds: 5 * QUIET_SECONDS,
+                max_object_bytes: 1 << 30,
+                low_water_bytes: 0,
+            };
         let ingest = Ingest::new(database.clone(), store.clone(), ambient.clone(), reception);
         let worklist = Arc::new(Worklist::new(database.clone(), ambient.clone(), WorklistSettings::default()));
         let returns = ReportSettings::new(title, "読影テストNPO");
@@ -69,7 +103,8 @@ impl World {
         let state = WebState {
             access,
             ingest,
-            archive: Arc::new(Archive::new(database.clone(), store)),
+            archive: Arc::new(Archive::new(database.clone(), store.clone())),
+            custody: custody(folder, &database, &store, &ambient),
             worklist,
             reports,
             operations: Arc::new(Calm(database.clone())),
@@ -137,6 +172,14 @@ impl World {
 
     /// Sends Part 10 files of one study over one association and does the work that follows.
     pub(crate) async fn send(&self, from: &str, files: &[Vec<u8>]) {
+        for (number, sent) in self.try_send(from, files).await.into_iter().enumerate() {
+            assert!(sent.is_ok(), "file {number} was refused: {sent:?}");
+        }
+    }
+
+    /// Sends files, whatever becomes of each.
+    pub(crate) async fn try_send(&self, from: &str, files: &[Vec<u8>]) -> Vec<Result<Stored, IngestError>> {
+        let mut outcomes = Vec::new();
         let issuer = self.state.access.facility_issuer(&facility(from)).await.unwrap().unwrap();
         let origin = Origin {
             facility: issuer,
@@ -156,10 +199,11 @@ impl World {
             };
             let mut incoming = self.state.ingest.begin(&origin, head).await.unwrap();
             incoming.write(Bytes::from(data_set_of(file).unwrap().to_vec())).await.unwrap();
-            incoming.finish().await.unwrap();
+            outcomes.push(incoming.finish().await);
         }
         self.state.ingest.association_ended(1).await;
         self.work().await;
+        outcomes
     }
 
     /// Runs every job that is due.

@@ -10,6 +10,17 @@ const TEXTS: ReportTexts<'static> = ReportTexts { findings: "異常なし", impr
 
 /// Signs as `report` does: the workitem completes in the transaction that stores the version; each port gets a ledger row.
 async fn sign(world: &World, reader: &Actor, case: CaseId, transaction_uid: &str, ports: &[u16]) -> Vec<DeliveryId> {
+    sign_version(world, reader, case, transaction_uid, (1, 1), ports).await
+}
+
+async fn sign_version(
+    world: &World,
+    reader: &Actor,
+    case: CaseId,
+    transaction_uid: &str,
+    (number, instance_count): (i64, i64),
+    ports: &[u16],
+) -> Vec<DeliveryId> {
     let author = reader.account().unwrap();
     let hospital = facility("HOSP1");
     let now = world.now();
@@ -20,14 +31,14 @@ async fn sign(world: &World, reader: &Actor, case: CaseId, transaction_uid: &str
         id,
         case,
         facility: &hospital,
-        number: 1,
+        number,
         workitem_uid: &workitem,
         author,
         texts: TEXTS,
         signed_at: now,
         manifest_sha256: [0; 32],
         certificate_serial: "1",
-        instance_count: 1,
+        instance_count,
     })
     .await
     .unwrap();
@@ -95,7 +106,7 @@ async fn the_state_follows_the_report_to_the_hospital() {
 }
 
 #[tokio::test]
-async fn images_after_the_signature_bring_the_case_back_to_somebodys_eyes() {
+async fn images_after_the_signature_bring_the_case_back_to_a_reader() {
     both(|world| async move {
         let office = world.office().await;
         let reader = world.reader("R1", &["CT"], "").await;
@@ -106,9 +117,11 @@ async fn images_after_the_signature_bring_the_case_back_to_somebodys_eyes() {
 
         // The facility says 送信完了 again, with nothing new.
         world.worklist.study_settled(study).await.unwrap();
+        world.settle_down().await;
         assert_eq!(world.entries(&office).await[0].images_added_after_signing_at, None);
+        assert_eq!(world.open_workitem(case).await, None);
 
-        world.pass_minutes(1);
+        world.pass_minutes(24 * 60);
         world.receive("HOSP1", 1, "CT", true).await;
         let late = world.now();
         world.pass_minutes(1);
@@ -118,11 +131,27 @@ async fn images_after_the_signature_bring_the_case_back_to_somebodys_eyes() {
         world.settle_down().await;
 
         let entry = world.entries(&office).await.remove(0);
-        assert_eq!((entry.state, entry.images_added_after_signing_at), (CaseState::Signed, Some(late)));
-        assert_eq!(world.open_workitem(case).await, None, "nothing is attached by itself");
-        let noted =
-            world.audited_actions().await.into_iter().filter(|action| action == "case.images_added success").count();
-        assert_eq!(noted, 1);
+        assert_eq!((entry.state, entry.images_added_after_signing_at), (CaseState::Assigned, Some(late)));
+        assert_eq!((entry.added_instances, entry.waiting_seconds, entry.overdue), (Some(1), 60, false));
+        assert_eq!(entry.report.map(|report| report.number), Some(1), "what was signed stays");
+        let noted = || async {
+            world.audited_actions().await.into_iter().filter(|action| action == "case.images_added success").count()
+        };
+        assert_eq!(noted().await, 1);
+
+        // More of them while it waits: the same workitem says how many.
+        let waiting = world.open_workitem(case).await.unwrap();
+        world.receive("HOSP1", 1, "CT", true).await;
+        world.settle("HOSP1", study).await;
+        world.settle_down().await;
+        let open = world.open_workitem(case).await.unwrap();
+        assert_eq!((open.uid, open.added_instances), (waiting.uid, Some(2)));
+
+        // Given back, it is still for these images.
+        world.worklist.claim(&reader, case, "1.2.4").await.unwrap();
+        world.worklist.release(&reader, case, "1.2.4", "").await.unwrap();
+        world.settle_down().await;
+        assert_eq!(world.open_workitem(case).await.unwrap().added_instances, Some(2));
 
         // A lost event is found as well.
         world.receive("HOSP1", 1, "CT", true).await;
@@ -130,7 +159,44 @@ async fn images_after_the_signature_bring_the_case_back_to_somebodys_eyes() {
         tx.study_settle(study, world.now(), world.now()).await.unwrap();
         tx.commit().await.unwrap();
         world.settle_down().await;
-        assert_eq!(world.entries(&office).await[0].images_added_after_signing_at, Some(world.now()));
+        assert_eq!(world.open_workitem(case).await.unwrap().added_instances, Some(3));
+
+        // The next version has seen them all.
+        world.worklist.claim(&reader, case, "1.2.5").await.unwrap();
+        world.pass_minutes(1);
+        sign_version(&world, &reader, case, "1.2.5", (2, 4), &[]).await;
+        world.worklist.study_settled(study).await.unwrap();
+        world.settle_down().await;
+        let entry = world.entries(&office).await.remove(0);
+        assert_eq!((entry.state, entry.added_instances), (CaseState::Signed, None));
+        assert_eq!(entry.images_added_after_signing_at, None);
+        assert_eq!(world.open_workitem(case).await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_image_received_before_a_signature_and_filed_after_it_is_not_overlooked() {
+    both(|world| async move {
+        let reader = world.reader("R1", &["CT"], "").await;
+        let (study, case) = world.open_case(1, "CT").await;
+        world.worklist.claim(&reader, case, "1.2.3").await.unwrap();
+        // Received now, it says; what is signed a minute later has one image all the same.
+        world.receive("HOSP1", 1, "CT", true).await;
+        let mut tx = world.database.write().await.unwrap();
+        assert!(tx.study_settle(study, world.now(), world.now()).await.unwrap());
+        tx.commit().await.unwrap();
+        world.pass_minutes(1);
+        sign(&world, &reader, case, "1.2.3", &[]).await;
+
+        world.settle_down().await;
+
+        let entry = world.entries(&reader).await.remove(0);
+        assert_eq!((entry.case, entry.added_instances), (case, Some(1)));
+        assert!(entry.images_added_after_signing_at.is_some());
+        let noted = world.audited_actions().await.len();
+        world.settle_down().await;
+        assert_eq!(world.audited_actions().await.len(), noted, "noticed once");
     })
     .await;
 }
