@@ -20,7 +20,7 @@ pub(crate) async fn run(args: &NodeArgs, output: Output, init: &InitArgs, ambien
     create(&data_dir, &ambient, &init.organisation)?;
     let file = data_dir.join("dokuei.toml");
     if args.config.is_none() && !file.exists() {
-        std::fs::write(&file, config.to_toml()).with_context(|| format!("cannot write {}", file.display()))?;
+        write_config(&file, &config.to_toml()).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let node = Node::open(config, ambient, Mode::default()).await?;
     let administrator = NewAccount {
@@ -33,6 +33,12 @@ pub(crate) async fn run(args: &NodeArgs, output: Output, init: &InitArgs, ambien
     let enrolment = node.access.account_add(&Actor::CommandLine, administrator).await?;
     node.close().await;
     show_enrolment(output, &enrolment)
+}
+
+/// For the node's eyes only: secrets of the environment are written out with the rest.
+fn write_config(file: &Path, text: &str) -> std::io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())
 }
 
 /// Makes the data folder and the node's keys.

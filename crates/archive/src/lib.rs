@@ -15,8 +15,8 @@ use dokuei_domain::{Actor, InstanceId, StudyPk};
 use dokuei_image_store::{BlobKey, ImageStore, StoreError};
 
 pub use commitment::{
-    AskForCommitment, CommitmentError, CommitmentExchangeError, CommitmentPeer, CommitmentSettings, Commitments, ResultLink,
-    UndeliveredResult, reason as failure_reason,
+    AskForCommitment, CommitmentError, CommitmentExchangeError, CommitmentPeer, CommitmentSettings, Commitments,
+    ResultLink, UndeliveredResult, reason as failure_reason,
 };
 pub use export::{ExportSummary, What};
 

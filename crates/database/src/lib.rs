@@ -68,14 +68,14 @@ pub use drafts::{DraftRow, ReportTexts};
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub use expected::Completeness;
 pub use facilities::{FacilityRow, PeerRole, PeerRow, ReturnTargetRow};
-pub use filing_known::FurtherInstance;
 pub use filing::{BirthDateAndSex, FilingContext, FilingKey, KnownSeries, KnownStudy, ProvisionalOwner, StudyOwner};
+pub use filing_known::FurtherInstance;
 pub use holds::{HoldDecision, NamedVersion, NewStudyHold, StudyHoldRow};
 pub use index::{InstanceRow, KnownInstance, NewInstance, PatientRow, SeriesRow, StudyReceived, StudyRow, StudyState};
 pub use jobs::{JobRow, NewJob};
 pub use patient_names::StudySelection;
-pub use procedure_steps::{NewProcedureStep, ProcedureStepRow};
 pub use peer_certificates::{FacilityTransport, PeerCertificateRow};
+pub use procedure_steps::{NewProcedureStep, ProcedureStepRow};
 pub use quarantine::{NewQuarantinedObject, QuarantineInsertion, QuarantineRow, QuarantineState, RefusedObjectsRow};
 pub use rejections::MissedRejection;
 pub use reports::{

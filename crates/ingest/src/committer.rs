@@ -102,15 +102,22 @@ impl Filer {
     /// Files what needs no decision in one round trip, and the rest by decision; one result for each.
     async fn file_waiting(&self, candidates: &[Candidate]) -> Result<Vec<Filed>, DatabaseError> {
         let mut outcomes = self.file_further(candidates).await?;
-        let rest: Vec<Candidate> =
-            candidates.iter().zip(&outcomes).filter(|(_, done)| done.is_none()).map(|(candidate, _)| candidate.clone()).collect();
+        let rest: Vec<Candidate> = candidates
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, done)| done.is_none())
+            .map(|(candidate, _)| candidate.clone())
+            .collect();
         if !rest.is_empty() {
             let mut decided = Box::pin(self.file_all(&rest)).await?.into_iter();
             for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
                 *outcome = decided.next();
             }
         }
-        outcomes.into_iter().map(|outcome| outcome.ok_or_else(|| DatabaseError::raced("file a group of objects"))).collect()
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.ok_or_else(|| DatabaseError::raced("file a group of objects")))
+            .collect()
     }
 }
 

@@ -52,11 +52,11 @@ pub use adopt::{Adoption, AdoptionSummary, NotAdopted};
 pub use error::{IngestError, QuarantineReason};
 pub use import::{ImportError, ImportOptions, ImportProgress, ImportSummary, NotImported};
 pub use incoming::{Incoming, Stored};
-pub use quarantine::{NotReleasable, QuarantineDetail, StoredVersion};
-pub use set_aside::{MOST_BYTES as MOST_SET_ASIDE_BYTES, MOST_OBJECTS as MOST_SET_ASIDE_OBJECTS};
 pub use procedure_steps::ProcedureStepError;
+pub use quarantine::{NotReleasable, QuarantineDetail, StoredVersion};
 pub use rebuild::{RebuildProgress, RebuildSummary};
 pub use search::{FoundStudies, StudySearch};
+pub use set_aside::{MOST_BYTES as MOST_SET_ASIDE_BYTES, MOST_OBJECTS as MOST_SET_ASIDE_OBJECTS};
 pub use space::{SpaceReport, SpaceWatch, directory_free_bytes};
 
 /// Who sends, over which association.
@@ -121,7 +121,17 @@ impl Ingest {
         let committer = committer::Committer::new(Arc::clone(&filer));
         let space = SpaceWatch::new(store.clone(), settings.low_water_bytes);
         let node = ambient.new_uuid().simple().to_string();
-        Arc::new(Self { database, store, ambient, settings, space, filer, committer, node, under_way: Mutex::default() })
+        Arc::new(Self {
+            database,
+            store,
+            ambient,
+            settings,
+            space,
+            filer,
+            committer,
+            node,
+            under_way: Mutex::default(),
+        })
     }
 
     /// The watch over the disks that reception fills.

@@ -28,7 +28,12 @@ pub(crate) struct Scene {
 const QUIET: i64 = 60;
 
 fn settings() -> IngestSettings {
-    IngestSettings { settle_quiet_seconds: QUIET, settle_patience_seconds: 5 * QUIET, max_object_bytes: 1 << 30, low_water_bytes: 0 }
+    IngestSettings {
+        settle_quiet_seconds: QUIET,
+        settle_patience_seconds: 5 * QUIET,
+        max_object_bytes: 1 << 30,
+        low_water_bytes: 0,
+    }
 }
 
 impl Scene {

@@ -73,7 +73,13 @@ impl Receiver {
                 commitments: Arc::clone(&self.commitments),
             }),
             query: Arc::new(()),
-            observer: Box::new(audit::AuditObserver { ingest: self.ingest, commitments: self.commitments, refusals, tasks: self.tasks.clone(), runtime: tokio::runtime::Handle::current() }),
+            observer: Box::new(audit::AuditObserver {
+                ingest: self.ingest,
+                commitments: self.commitments,
+                refusals,
+                tasks: self.tasks.clone(),
+                runtime: tokio::runtime::Handle::current(),
+            }),
         };
         server.serve(handlers, stop).await;
         self.tasks.close();

@@ -50,7 +50,10 @@ fn put<H: Handler<T, ()>, T: 'static>(path: &'static str, handler: H) -> Route {
 
 /// All routes of pages and interface. The rights table of the tests has a row for each.
 pub(crate) fn routes() -> Vec<Route> {
-    use pages::{account, admin, case, enrol, holds, message, office, quarantine, reading, report, sign_in, storage, studies, worklist};
+    use pages::{
+        account, admin, case, enrol, holds, message, office, quarantine, reading, report, sign_in, storage, studies,
+        worklist,
+    };
     vec![
         get("/", message::begin),
         get("/sign-in", sign_in::show),

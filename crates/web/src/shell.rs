@@ -84,7 +84,11 @@ fn menu(role: Role, page: &'static str, t: &'static Words) -> Vec<Link> {
     match role {
         Role::Reader => vec![link("/worklist", t.worklist, "worklist")],
         Role::Facility => vec![link("/studies", t.studies, "studies")],
-        Role::Office => vec![link("/office", t.office, "office"), link("/office/storage", t.storage, "storage"), link("/studies", t.studies, "studies")],
+        Role::Office => vec![
+            link("/office", t.office, "office"),
+            link("/office/storage", t.storage, "storage"),
+            link("/studies", t.studies, "studies"),
+        ],
         Role::Administrator => vec![link("/admin", t.administration, "admin")],
     }
 }

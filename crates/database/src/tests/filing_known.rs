@@ -165,7 +165,10 @@ async fn what_needs_a_decision_is_left_alone() {
             Asked::of(&world, facts)
         };
         let doubtful = [
-            ("the UID is known", with(|f| f.sop_instance = SopInstanceUid::parse(&format!("1.2.3.1.{SERIES}.1")).unwrap())),
+            (
+                "the UID is known",
+                with(|f| f.sop_instance = SopInstanceUid::parse(&format!("1.2.3.1.{SERIES}.1")).unwrap()),
+            ),
             ("the series is new", with(|f| f.series = SeriesUid::parse("1.2.3.1.9").unwrap())),
             ("the series is of another study", with(|f| f.study = StudyUid::parse("1.2.3.2").unwrap())),
             ("the birth date differs", with(|f| f.patient.birth_date = "19700102".into())),

@@ -46,8 +46,7 @@ async fn file(db: &Database, world: &World, at: &str, n: u32, name: &str, id: &s
     let identity = PatientIdentity::Established { issuer: format!("1.2.392.{at}"), id: id.into() };
     let mut tx = db.write().await.unwrap();
     let pk = PatientPk(world.ambient.new_uuid());
-    let pk =
-        tx.patient_find_or_insert(pk, &facility(at), &identity, &patient, false, world.now()).await.unwrap();
+    let pk = tx.patient_find_or_insert(pk, &facility(at), &identity, &patient, false, world.now()).await.unwrap();
     let study = StudyPk(world.ambient.new_uuid());
     assert!(tx.study_insert(study, &facility(at), pk, &facts, true, world.now()).await.unwrap());
     tx.commit().await.unwrap();
@@ -82,7 +81,8 @@ async fn a_study_is_found_by_name_and_number_within_the_facility_that_asks() {
         let there = file(&db, &world, "HOSP22", 2, "ﾔﾏﾀﾞ^ﾊﾅｺ", "0001234567", "20261110").await;
         let other = file(&db, &world, "HOSP1", 3, "Yamaguchi^Jiro=山口^次郎", "A-9", "").await;
 
-        for typed in ["やまだ", "ヤマダ", "ﾔﾏﾀﾞ", "YAMADA", "yamada", "1234567", "０００１２３４５６７"] {
+        for typed in ["やまだ", "ヤマダ", "ﾔﾏﾀﾞ", "YAMADA", "yamada", "1234567", "０００１２３４５６７"]
+        {
             assert_eq!(found(&db, None, typed).await, [there, here], "{typed}, latest first");
             assert_eq!(found(&db, Some("HOSP1"), typed).await, [here], "{typed}");
             assert_eq!(found(&db, Some("HOSP22"), typed).await, [there], "{typed}");
@@ -134,8 +134,11 @@ async fn studies_of_before_get_their_tokens_once() {
         for n in 1..=3 {
             studies.push(file(&db, &world, "HOSP1", n, "=髙橋^花子", &format!("P{n}"), "20261101").await);
         }
-        const FORGET: Statement =
-            Statement { name: "forget", sqlite: "DELETE FROM patient_name_tokens", postgres: "DELETE FROM patient_name_tokens" };
+        const FORGET: Statement = Statement {
+            name: "forget",
+            sqlite: "DELETE FROM patient_name_tokens",
+            postgres: "DELETE FROM patient_name_tokens",
+        };
         const OLDER: Statement = Statement {
             name: "older",
             sqlite: "UPDATE studies SET name_tokens_version = $1",

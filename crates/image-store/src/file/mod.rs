@@ -82,7 +82,8 @@ impl FileStore {
     pub(crate) fn open(root: PathBuf) -> Result<Self, StoreError> {
         let staging = root.join("staging");
         let directories = Directories::new(root.clone());
-        let all_staging = || (0..STAGING_DIRECTORIES).try_for_each(|number| directories.ensure(&staging_directory(&staging, number)));
+        let all_staging =
+            || (0..STAGING_DIRECTORIES).try_for_each(|number| directories.ensure(&staging_directory(&staging, number)));
         match directory::create_root(&root).and_then(|()| all_staging()) {
             Ok(()) => Ok(Self { root, staging, directories, next_number: AtomicU64::new(0) }),
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {

@@ -82,8 +82,10 @@ impl FileStore {
         let failed = |cause: io::Error| StoreError::writing("sweep staging area", None, cause);
         let now = self.file_system_time().map_err(failed)?;
         let mut removed = 0;
-        for number in 0..STAGING_DIRECTORIES {
-            for entry in fs::read_dir(staging_directory(&self.staging, number)).map_err(failed)? {
+        let of_writers = (0..STAGING_DIRECTORIES).map(|number| staging_directory(&self.staging, number));
+        // An earlier version staged in the folder above.
+        for directory in of_writers.chain([self.staging.clone()]) {
+            for entry in fs::read_dir(directory).map_err(failed)? {
                 let path = entry.map_err(failed)?.path();
                 match remove_if_abandoned(&path, now, older_than) {
                     Ok(true) => removed += 1,

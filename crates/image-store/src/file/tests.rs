@@ -14,10 +14,18 @@ async fn store_in(place: &Path) -> ImageStore {
 }
 
 fn staged_names(place: &Path) -> Vec<String> {
-    fs::read_dir(place.join("staging"))
-        .unwrap()
+    let folders =
+        fs::read_dir(place.join("staging")).unwrap().map(|folder| folder.unwrap().path()).filter(|path| path.is_dir());
+    folders
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect()
+}
+
+/// A file in the staging area, in whichever of its folders.
+fn staged_path(place: &Path, name: &str) -> std::path::PathBuf {
+    let folders = fs::read_dir(place.join("staging")).unwrap().map(|folder| folder.unwrap().path());
+    folders.map(|folder| folder.join(name)).find(|path| path.exists()).unwrap()
 }
 
 fn grow_older(file: &fs::File, age: Duration) {
@@ -81,16 +89,18 @@ async fn what_a_dead_process_left_is_never_listed_and_is_swept_but_living_writer
     let alive_name = staged_names(place.path());
 
     let day = Duration::from_secs(86_400);
-    for (name, age) in [("1-0.part", 3 * day), ("1-1.part", day / 2), ("2-7.clock", 2 * day)] {
+    for (name, age) in
+        [("3/1-0.part", 3 * day), ("3/1-1.part", day / 2), ("b/2-7.clock", 2 * day), ("of-version-1.part", 2 * day)]
+    {
         let file = fs::File::create(place.path().join("staging").join(name)).unwrap();
         grow_older(&file, age);
     }
     // Old, but its writer lives: the sender went for lunch in the middle of an object.
-    let paused = fs::File::options().write(true).open(place.path().join("staging").join(&alive_name[0])).unwrap();
+    let paused = fs::File::options().write(true).open(staged_path(place.path(), &alive_name[0])).unwrap();
     grow_older(&paused, 9 * day);
 
     assert_eq!(keys(&store, "").await, [instance("HOSP1", 1).as_str()]);
-    assert_eq!(store.sweep_staging(day).await.unwrap(), 2);
+    assert_eq!(store.sweep_staging(day).await.unwrap(), 3);
     let mut left = staged_names(place.path());
     left.sort();
     let mut expected = [alive_name[0].clone(), "1-1.part".to_owned()];
@@ -109,13 +119,10 @@ async fn what_a_dead_process_left_is_never_listed_and_is_swept_but_living_writer
 #[tokio::test]
 async fn leftovers_with_our_own_process_number_are_stepped_over() {
     let place = tempfile::tempdir().unwrap();
-    fs::create_dir(place.path().join("staging")).unwrap();
     for number in 0..3 {
-        fs::write(
-            place.path().join("staging").join(format!("{:x}-{number:x}.part", std::process::id())),
-            "from before",
-        )
-        .unwrap();
+        let folder = place.path().join(format!("staging/{number:x}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{:x}-{number:x}.part", std::process::id())), "from before").unwrap();
     }
     let store = store_in(place.path()).await;
     store.put(instance("HOSP1", 1), Bytes::from_static(b"new")).await.unwrap();

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use super::node::{NodeOptions, SoakNode};
 use super::objects::{Hash, Object, Slices, hash_of, hash_of_data_set};
 use super::sender::Sender;
-use super::{MEMORY_LIMIT_MIB, Report};
+use super::{MEMORY_LIMIT_MIB, Report, report::percentile_ms};
 use crate::synthetic::CT_IMAGE_STORAGE;
 
 /// How many of what.
@@ -75,6 +75,7 @@ pub fn run(node: NodeOptions, options: StudyOptions) -> anyhow::Result<Report> {
     // A node that gets slower with each object of a study shows it here.
     let tenth = measured.len().div_ceil(10).max(1);
     let (first, last) = (&measured[..tenth], &measured[measured.len() - tenth..]);
+    let slower = percentile_ms(last, 50.0) / percentile_ms(first, 50.0);
 
     let mut report = Report::new("study");
     report
@@ -85,8 +86,14 @@ pub fn run(node: NodeOptions, options: StudyOptions) -> anyhow::Result<Report> {
         .latencies("p50_ms", "p99_ms", &measured)
         .latencies("first_tenth_p50_ms", "first_tenth_p99_ms", first)
         .latencies("last_tenth_p50_ms", "last_tenth_p99_ms", last)
+        .latest("last_to_first_p50", slower)
         .most("rss_peak_mib", peak)
         .sum("exported", found as f64)
+        // Of a few hundred objects it says nothing but what else the machine did.
+        .promise(
+            slower < 3.0 || sent.len() < 10_000,
+            format!("the last objects took {slower:.1} times as long as the first"),
+        )
         .promise(found == sent.len(), format!("{found} of {} objects came out", sent.len()))
         .promise(wrong == 0, format!("{wrong} objects came out changed"))
         .promise(peak < MEMORY_LIMIT_MIB, format!("the node used {peak:.0} MiB"));

@@ -42,8 +42,21 @@ async fn a_patient_is_found_in_whatever_script_somebody_types() {
     let node = with_patients().await;
     let facility = node.sign_in("F1").await;
     for typed in [
-        "やまだ", "ヤマダ", "ﾔﾏﾀﾞ", "YAMADA", "yamada tarou", "yamada taro", "山田", "山田太郎", "山田　太郎", "山田 太郎", "太郎", "0001234567", "1234",
-        "１２３４５６７", " 山田 ",
+        "やまだ",
+        "ヤマダ",
+        "ﾔﾏﾀﾞ",
+        "YAMADA",
+        "yamada tarou",
+        "yamada taro",
+        "山田",
+        "山田太郎",
+        "山田　太郎",
+        "山田 太郎",
+        "太郎",
+        "0001234567",
+        "1234",
+        "１２３４５６７",
+        " 山田 ",
     ] {
         assert_eq!(found(&node, &facility, typed).await, ["0001234567"], "{typed}");
     }
@@ -76,7 +89,8 @@ async fn dates_narrow_the_list_and_what_is_no_date_is_refused() {
     let node = with_patients().await;
     let facility = node.sign_in("F1").await;
     let all = node.get(&facility, "/studies").await.text();
-    let study_date = all.split("<span class=\"dim\">").find_map(|rest| rest.get(..10).filter(|date| date.starts_with("20")));
+    let study_date =
+        all.split("<span class=\"dim\">").find_map(|rest| rest.get(..10).filter(|date| date.starts_with("20")));
     let date = study_date.unwrap().to_owned();
     let ids = async |query: String| {
         let page = node.get(&facility, &format!("/studies?{query}")).await;

@@ -9,7 +9,7 @@ use dokuei_access::{
 };
 use dokuei_archive::{
     Archive,
-    custody::{AdoptionWalk, Custody, CustodySettings, CopyTarget, UnindexedBlobs},
+    custody::{AdoptionWalk, CopyTarget, Custody, CustodySettings, UnindexedBlobs},
 };
 use dokuei_database::Database;
 use dokuei_domain::{
@@ -64,7 +64,8 @@ impl UnindexedBlobs for Nothing {
 
 /// With a second copy beside the store.
 fn custody(folder: &Path, database: &Database, store: &ImageStore, ambient: &Ambient) -> Arc<Custody> {
-    let copy = CopyTarget { url: format!("file://{}", folder.join("copy").display()), options: StoreOptions::default() };
+    let copy =
+        CopyTarget { url: format!("file://{}", folder.join("copy").display()), options: StoreOptions::default() };
     let settings = CustodySettings {
         scrub_days: 30,
         bytes_per_second: 0,
@@ -89,13 +90,12 @@ impl World {
         settings.password_cost = PasswordCost { memory_kib: 64, passes: 1, lanes: 1 };
         settings.sign_in_links = true;
         let access = Arc::new(Access::new(database.clone(), ambient.clone(), keys, settings));
-        let reception =
-            IngestSettings {
-                settle_quiet_seconds: QUIET_SECONDS,
-                settle_patience_seconds: 5 * QUIET_SECONDS,
-                max_object_bytes: 1 << 30,
-                low_water_bytes: 0,
-            };
+        let reception = IngestSettings {
+            settle_quiet_seconds: QUIET_SECONDS,
+            settle_patience_seconds: 5 * QUIET_SECONDS,
+            max_object_bytes: 1 << 30,
+            low_water_bytes: 0,
+        };
         let ingest = Ingest::new(database.clone(), store.clone(), ambient.clone(), reception);
         let worklist = Arc::new(Worklist::new(database.clone(), ambient.clone(), WorklistSettings::default()));
         let returns = ReportSettings::new(title, "読影テストNPO");
