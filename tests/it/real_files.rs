@@ -202,7 +202,7 @@ async fn every_storable_file_comes_out_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn directories_and_files_without_uids_are_refused() {
+async fn directories_and_files_without_uids_are_refused_and_kept_for_the_office() {
     let node = TestNode::start(Index::Sqlite).await;
     let files = in_testdata();
     let refused: Vec<_> = files.iter().filter(|file| !file.storable).collect();
@@ -211,7 +211,17 @@ async fn directories_and_files_without_uids_are_refused() {
     Box::pin(those_without_identity_are_refused(&node, &refused)).await;
 
     node.nothing_half_stored().await;
-    assert_eq!(node.blobs(), Vec::<PathBuf>::new());
+    assert_eq!(node.indexed_objects().await, 0, "none of them is an instance");
+    let held = node.cli(&["quarantine", "list"]).await;
+    let held = held.as_array().unwrap();
+    assert!(!held.is_empty() && held.len() <= refused.len(), "{} of {} are held", held.len(), refused.len());
+    for object in held {
+        let reason = object["reason"].as_str().unwrap();
+        assert!(
+            ["missing_uid", "illegal_uid", "illegal_value", "unreadable", "disagrees_with_command"].contains(&reason),
+            "{object}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use dokuei_database::DamageState;
 use dokuei_domain::StudyUid;
 use uuid::Uuid;
 
-use self::scene::{DAY, OFFICE, Scene, custody, flip, kinds, on_both, run, settings};
+use self::scene::{OFFICE, Scene, custody, flip, kinds, on_both, run, settings};
 use super::{scrub::Position, turn::Turn, *};
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub(super) struct Scene {
     _postgres: Option<TestDatabase>,
 }
 
-pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(super) const OFFICE: Actor = Actor::CommandLine;
 
 pub(super) async fn on_both<F: Future<Output = ()>>(story: impl Fn(Scene) -> F) {
