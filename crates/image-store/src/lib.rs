@@ -31,5 +31,5 @@ pub use key::{BlobKey, BlobKeyParts, InvalidKey, ReportFile};
 pub use reader::BlobReader;
 pub use repair::Replaced;
 pub use s3::S3Credentials;
-pub use staged::{PayloadDigest, Receipt, StagedBlob};
+pub use staged::{Named, PayloadDigest, Receipt, StagedBlob};
 pub use store::{BlobList, ImageStore, StoreOptions};

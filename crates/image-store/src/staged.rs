@@ -1,12 +1,13 @@
 //! A blob that is being received.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::file::{FileStore, StagingFile};
+use crate::file::{FileStore, StagingFile, sync};
 use crate::s3::{S3Store, S3Writer};
 use crate::{BlobKey, StoreError, StoreErrorKind};
 
@@ -23,6 +24,35 @@ pub struct Receipt {
     pub payload_sha256: [u8; 32],
     /// How many bytes follow the head.
     pub payload_size: u64,
+}
+
+/// A blob with its bytes durable and its name given. It must not be acknowledged before [`Self::make_durable`].
+#[derive(Debug)]
+#[must_use = "the name is not durable yet"]
+pub struct Named {
+    receipt: Receipt,
+    /// To be synced; `None` when nothing is left to do.
+    directory: Option<PathBuf>,
+}
+
+impl Named {
+    /// What will be proof.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// Makes the names of all durable. Blocks the calling thread while the disk works.
+    pub fn make_durable<'a>(names: impl IntoIterator<Item = &'a Self>) -> Result<(), StoreError> {
+        let mut synced: Vec<&Path> = Vec::new();
+        for Self { receipt, directory } in names {
+            let Some(directory) = directory.as_deref().filter(|directory| !synced.contains(directory)) else {
+                continue;
+            };
+            sync(directory).map_err(|cause| StoreError::writing("commit blob", Some(&receipt.key), cause))?;
+            synced.push(directory);
+        }
+        Ok(())
+    }
 }
 
 /// Size and hash of the bytes that followed the head so far.
@@ -117,6 +147,18 @@ impl StagedBlob {
             Staged::Here(Some(staging)) => staging.commit(),
             Staged::Here(None) => Err(dead("commit blob", &self.key)),
             Staged::S3(writer) => writer.commit(&self.key).await,
+        }
+    }
+
+    /// As [`Self::commit`], but the name may still be lost to a power failure until [`Named::make_durable`]: whoever commits several blobs at once pays
+    /// for one sync of their directory instead of one each. The same errors.
+    pub async fn commit_named(self) -> Result<Named, StoreError> {
+        match self.inner {
+            Staged::Here(Some(staging)) => {
+                let (receipt, directory) = staging.name()?;
+                Ok(Named { receipt, directory: Some(directory) })
+            }
+            _ => self.commit().await.map(|receipt| Named { receipt, directory: None }),
         }
     }
 

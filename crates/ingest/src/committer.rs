@@ -1,20 +1,23 @@
-//! Group commit: all objects that wait at one moment share one transaction, and so one sync of the database's log.
+//! Group commit: all objects that wait at one moment share one sync of their directory and one transaction, and so one sync of the database's log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dokuei_database::{DatabaseError, DatabaseErrorKind, NewJob};
 use dokuei_domain::{JobId, StudyPk, Timestamp};
+use dokuei_image_store::Named;
 use tokio::sync::oneshot;
 
 use crate::{
     IngestError,
     filer::Filer,
     filing::{Candidate, Filed},
+    incoming::with_causes,
     settle,
 };
 
 struct Waiting {
     candidate: Candidate,
+    blob: Named,
     answer: oneshot::Sender<Result<Filed, DatabaseError>>,
 }
 
@@ -33,12 +36,12 @@ impl Committer {
         Self { filer, waiting: Mutex::default(), lead: tokio::sync::Mutex::default() }
     }
 
-    /// Files one candidate; returns when the transaction that holds it is committed.
+    /// Makes the name of one candidate's blob durable and files it; returns when the transaction that holds it is committed.
     ///
     /// When the caller is dropped while it leads, its group is told [`IngestError::NotFiled`]: whether the transaction was committed is not known then.
-    pub(crate) async fn file(&self, candidate: Candidate) -> Result<Filed, IngestError> {
+    pub(crate) async fn file(&self, candidate: Candidate, blob: Named) -> Result<Filed, IngestError> {
         let (answer, mut answered) = oneshot::channel();
-        self.lock_waiting().push(Waiting { candidate, answer });
+        self.lock_waiting().push(Waiting { candidate, blob, answer });
         let _leading = tokio::select! {
             biased;
             filed = &mut answered => return Ok(filed.map_err(|_| IngestError::NotFiled)??),
@@ -72,6 +75,16 @@ impl Committer {
 
 impl Filer {
     async fn file_group(&self, group: Vec<Waiting>) {
+        // One sync for all that wait, and before the index knows of any.
+        if let Err(error) = Named::make_durable(group.iter().map(|waiting| &waiting.blob)) {
+            // Dropping the answers tells every sender to try again.
+            tracing::error!(
+                error = with_causes(&error),
+                objects = group.len(),
+                "the names of new blobs are not durable"
+            );
+            return;
+        }
         let (candidates, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.candidate, waiting.answer)).unzip();
         match self.file_waiting(&candidates).await {

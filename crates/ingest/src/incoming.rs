@@ -219,7 +219,8 @@ impl Incoming {
                 return Err(error);
             }
         };
-        let receipt = staged.commit().await?;
+        let named = staged.commit_named().await?;
+        let receipt = named.receipt().clone();
         let candidate = Candidate {
             id,
             facility: origin.facility.clone(),
@@ -235,7 +236,7 @@ impl Incoming {
             released: false,
         };
         let study_uid = candidate.facts.study.clone();
-        match ingest.committer.file(candidate).await? {
+        match ingest.committer.file(candidate, named).await? {
             Filed::New { study } => {
                 ingest.note_under_way(study, origin.association);
                 Ok(Stored::New { id, study: study_uid })

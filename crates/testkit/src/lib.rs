@@ -5,6 +5,8 @@
 //!
 //! Things that cannot work are errors that say what to install; `TestDatabase::postgres` alone may skip, and not when `REQUIRE_PG=1`.
 //!
+//! [`soak`] and its program put a node under load for long and say in figures how it took it.
+//!
 //! To add the next thing: one file per helper, without a dependency, with a test that shows it failing as well as working.
 
 mod child;

@@ -1,8 +1,7 @@
 //! Directories whose entries must survive power loss.
 //!
-//! A name is durable when its directory has been synced after the name was given. Each commit syncs its directory itself: letting commits
-//! that wait at the same time share one sync was tried and measured with `examples/commit_cost.rs`, and gained nothing on ext4, whose journal
-//! already joins syncs that overlap.
+//! A name is durable when its directory has been synced after the name was given. A commit does that itself; those who commit many blobs at once give them
+//! their names first and sync each directory once ([`Named`](crate::Named)).
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
@@ -59,7 +58,7 @@ pub(super) fn create_root(root: &Path) -> io::Result<()> {
 }
 
 /// Makes the names that `directory` holds now durable.
-pub(super) fn sync(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 

@@ -25,6 +25,7 @@ use std::sync::atomic::AtomicU64;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use self::directory::Directories;
+pub(crate) use self::directory::sync;
 pub(crate) use self::staging::StagingFile;
 use crate::{BlobKey, BlobKeyParts, StoreError, StoreErrorKind};
 

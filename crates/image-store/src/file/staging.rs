@@ -154,13 +154,22 @@ impl StagingFile {
         PayloadDigest { sha256: finished(self.digest.clone()), size: self.payload_size }
     }
 
-    pub(crate) fn commit(mut self) -> Result<Receipt, StoreError> {
-        self.make_durable().map_err(|cause| StoreError::writing("commit blob", Some(&self.key), cause))?;
-        let PayloadDigest { sha256, size } = self.payload_digest();
-        Ok(Receipt { key: self.key.clone(), size: self.size, payload_sha256: sha256, payload_size: size })
+    pub(crate) fn commit(self) -> Result<Receipt, StoreError> {
+        let (receipt, directory) = self.name()?;
+        sync(&directory).map_err(|cause| StoreError::writing("commit blob", Some(&receipt.key), cause))?;
+        Ok(receipt)
     }
 
-    fn make_durable(&mut self) -> io::Result<()> {
+    /// All of a commit but the sync of the directory, which is given.
+    pub(crate) fn name(mut self) -> Result<(Receipt, PathBuf), StoreError> {
+        let directory =
+            self.sync_and_rename().map_err(|cause| StoreError::writing("commit blob", Some(&self.key), cause))?;
+        let PayloadDigest { sha256, size } = self.payload_digest();
+        let receipt = Receipt { key: self.key.clone(), size: self.size, payload_sha256: sha256, payload_size: size };
+        Ok((receipt, directory))
+    }
+
+    fn sync_and_rename(&mut self) -> io::Result<PathBuf> {
         if self.reserved > self.size {
             self.file.set_len(self.size)?;
         }
@@ -171,7 +180,7 @@ impl StagingFile {
         self.file.sync_data()?;
         rename_without_replacing(&self.path, &path)?;
         self.renamed = true;
-        sync(directory)
+        Ok(directory.to_owned())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::conformance::{self, instance, keys, noise};
-use crate::{ImageStore, StoreErrorKind};
+use crate::{ImageStore, Named, StoreErrorKind};
 
 async fn store_in(place: &Path) -> ImageStore {
     ImageStore::connect(&format!("file://{}", place.display())).await.unwrap()
@@ -114,6 +114,29 @@ async fn what_a_dead_process_left_is_never_listed_and_is_swept_but_living_writer
     assert_eq!(store.read_to_vec(&instance("HOSP1", 2), 100).await.unwrap(), b"headwent on");
     assert_eq!(store.sweep_staging(Duration::ZERO).await.unwrap(), 0);
     assert_eq!(keys(&store, "").await.len(), 2);
+}
+
+#[tokio::test]
+async fn blobs_that_are_written_by_their_callers_thread_get_their_names_together() {
+    let place = tempfile::tempdir().unwrap();
+    let store = store_in(place.path()).await;
+    let mut named = Vec::new();
+    for number in 1..=3 {
+        let mut staged = store.stage_here(instance("HOSP1", number), Bytes::from_static(b"head")).await.unwrap();
+        staged.write(Bytes::from_static(b"payload")).await.unwrap();
+        assert_eq!(keys(&store, "").await.len(), named.len(), "invisible before its commit");
+        named.push(staged.commit_named().await.unwrap());
+    }
+
+    Named::make_durable(&named).unwrap();
+
+    for blob in &named {
+        assert_eq!((blob.receipt().size, blob.receipt().payload_size), (11, 7));
+        assert_eq!(store.read_to_vec(&blob.receipt().key, 100).await.unwrap(), b"headpayload");
+    }
+    let again = store.stage_here(instance("HOSP1", 1), Bytes::from_static(b"other")).await.unwrap();
+    assert_eq!(again.commit_named().await.unwrap_err().kind, StoreErrorKind::AlreadyExists);
+    assert_eq!(staged_names(place.path()), [""; 0]);
 }
 
 #[tokio::test]
