@@ -10,7 +10,7 @@
 //! They are slow on purpose and give way to reception. None of them pays with an index on the table that reception writes: they walk its primary key, whose
 //! order is that of arrival. A place that does not answer ends a turn with its reason; it never makes a thousand blobs look damaged.
 //!
-//! To add a kind of blob: a `CustodyKind` in `database`, a stage in [`scrub`] and in [`copy`].
+//! To add a kind of blob: a `CustodyKind` in `database`, a stage in `scrub` and in `copy`.
 
 mod copy;
 mod examine;
