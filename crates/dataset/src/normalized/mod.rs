@@ -4,7 +4,7 @@
 //! What is read is bounded before it is kept: references are counted, values have a longest length, and elements that are not named here are skipped unread.
 //! Texts that only say something to people are not read at all, so no character set is involved.
 //!
-//! To add one: a file with its struct, read by a [`walk::Visitor`] and, if we send it, written with [`put::Put`].
+//! To add one: a file with its struct, read by a `walk::Visitor` and, if we send it, written with `put::Put`.
 
 mod availability;
 mod commitment;
