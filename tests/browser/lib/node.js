@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { Authenticator } from "./authenticator.js";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const BINARY = path.resolve(process.env.DOKUEI_BINARY ?? path.join(ROOT, process.env.CARGO_TARGET_DIR ?? "target", "debug/dokuei"));
+const BINARY = path.resolve(process.env.DOKUEI_BINARY ?? path.resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target", "debug/dokuei"));
 /** The caller's environment without settings of a node that they may have. */
 const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("DOKUEI__")));
 const FREE_PORTS = { DOKUEI__HTTP__BIND: "127.0.0.1:0", DOKUEI__DICOM__BIND: "127.0.0.1:0" };
